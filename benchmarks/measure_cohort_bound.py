@@ -59,23 +59,23 @@ def _run(game: MutualLearning, step: float, steps: int) -> tuple[Array, Array, A
         if seen.sample is not None:
             base.append(game.squares(seen.gradient[0]))
             z = game.logits(x)
-            pairs.append(np.array([np.concatenate([_apart(u, own, game.order) for u in z], 1) for own in z]))
+            pairs.append(np.array([np.concatenate([_apart(u, own, game.alpha) for u in z], 1) for own in z]))
 
     simulate(game, step=step, steps=steps, replicas=1, seed=0, record=1, observe=see)
     return np.array(path), np.array(base), np.moveaxis(np.array(pairs), 2, 0)
 
 
-def _apart(u: Array, z: Array, order: float) -> Array:
+def _apart(u: Array, z: Array, alpha: float) -> Array:
     """ρ, D and ‖q - w‖² of each input; nothing of a student and itself."""
     if u is z:
         return np.zeros((3, 0))
-    pull = renyi_gradient(u, z, order, wrt="q", domain="logits")
-    return np.array([np.ptp(u - z, axis=1), renyi_divergence(u, z, order, domain="logits"), (pull**2).sum(axis=1)])
+    pull = renyi_gradient(u, z, alpha, wrt="q", domain="logits")
+    return np.array([np.ptp(u - z, axis=1), renyi_divergence(u, z, alpha, domain="logits"), (pull**2).sum(axis=1)])
 
 
-def measure(name: str, order: float, *, boxed: bool) -> list[list[float]]:
+def measure(name: str, alpha: float, *, boxed: bool) -> list[list[float]]:
     """A² over each bound, by the student and column."""
-    game = MutualLearning(order=order, **GAMES[name])
+    game = MutualLearning(alpha=alpha, **GAMES[name])
     steps = 12 if boxed else STEPS.get(name, 60)
     step = BOXED_STEP if boxed else H / game.smoothness
     path, base, (spread, mean, pull) = _run(game, step, steps)
@@ -86,7 +86,7 @@ def measure(name: str, order: float, *, boxed: bool) -> list[list[float]]:
         smoothness, jacobian = (np.array([getattr(box, of) for box in boxes]) for of in ("smoothness", "jacobian"))
     rows = []
     for k in range(game.students):
-        known = {"alpha": order, "beta": game.beta, "jacobian": (size := jacobian[:, k].max())}
+        known = {"alpha": alpha, "beta": game.beta, "jacobian": (size := jacobian[:, k].max())}
         fall = max(float(first[k] - last[k]), 0.0)
         start = Assumptions(smoothness=smoothness[:, k].max(), gap=float(first[k]), noise=0, bias=0)
         fallen = replace(start, gap=fall)
@@ -123,9 +123,9 @@ def main() -> None:
     began, rows = time.process_time(), []
     for boxed in (False, True):
         for name in GAMES:
-            for order in ORDERS if name in BOXED or not boxed else ():
-                students = measure(name, order, boxed=boxed)
-                rows.append({"game": name, "alpha": order, "boxed": boxed, "students": students})
+            for alpha in ORDERS if name in BOXED or not boxed else ():
+                students = measure(name, alpha, boxed=boxed)
+                rows.append({"game": name, "alpha": alpha, "boxed": boxed, "students": students})
     document = {
         "command": "python benchmarks/measure_cohort_bound.py", "rows": rows,
         "seconds": round(time.process_time() - began, 1), **record.where(),

@@ -129,7 +129,7 @@ def _rest(game: MutualLearning, start: Array) -> Array:
             rest = find_stationary(game, at, tolerance=TOLERANCE, iterations=iterations)
             if (rest.residual <= TOLERANCE * rest.mutual).all():
                 return rest.x
-    raise RuntimeError(f"students are not at rest at α = {game.order}, β = {game.beta}")
+    raise RuntimeError(f"students are not at rest at α = {game.alpha}, β = {game.beta}")
 
 
 def split(setting: Setting, x: Array, y: NDArray[np.int64], seed: int) -> dict[str, float] | None:
@@ -158,7 +158,7 @@ def split(setting: Setting, x: Array, y: NDArray[np.int64], seed: int) -> dict[s
     for name, (alpha, weight) in PAIRS.items() if setting.together else ():
         shrunk = 1 + alpha * weight * STUDENTS / (STUDENTS - 1)
         start = np.concatenate([mean + (part - mean) / shrunk for part in best])
-        out[name] = nll([_rest(together.replaced(order=alpha, beta=weight), start)])
+        out[name] = nll([_rest(together.replaced(alpha=alpha, beta=weight), start)])
     out[POOLED] = nll([found] * STUDENTS)
     return out
 

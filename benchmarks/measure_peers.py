@@ -47,23 +47,23 @@ Loss = Callable[[Tensor, Tensor, float], Tensor]
 """Logits of the peer, logits of the student, order: the mean over rows."""
 
 
-def of_torch(peer: Tensor, student: Tensor, order: float) -> Tensor:
+def of_torch(peer: Tensor, student: Tensor, alpha: float) -> Tensor:
     return nn.KLDivLoss(reduction="batchmean")(log_softmax(student, -1), softmax(peer, -1))
 
 
-def of_torchmetrics(peer: Tensor, student: Tensor, order: float) -> Tensor:
+def of_torchmetrics(peer: Tensor, student: Tensor, alpha: float) -> Tensor:
     from torchmetrics.functional import kl_divergence
 
     return kl_divergence(log_softmax(peer, -1), log_softmax(student, -1), log_prob=True)
 
 
-def of_infolm(peer: Tensor, student: Tensor, order: float) -> Tensor:
+def of_infolm(peer: Tensor, student: Tensor, alpha: float) -> Tensor:
     from torchmetrics.functional.text.infolm import _InformationMeasure
 
-    return _InformationMeasure("renyi_divergence", alpha=float(order))(softmax(student, -1), softmax(peer, -1)).mean()
+    return _InformationMeasure("renyi_divergence", alpha=float(alpha))(softmax(student, -1), softmax(peer, -1)).mean()
 
 
-def of_torchdistill(peer: Tensor, student: Tensor, order: float) -> Tensor:
+def of_torchdistill(peer: Tensor, student: Tensor, alpha: float) -> Tensor:
     from torchdistill.losses.mid_level import KDLoss
 
     loss = KDLoss("student", "output", "teacher", "output", temperature=1.0, alpha=0.0, beta=1.0)
@@ -71,30 +71,30 @@ def of_torchdistill(peer: Tensor, student: Tensor, order: float) -> Tensor:
     return loss({"student": {"output": student}}, {"teacher": {"output": peer}}, targets)
 
 
-def of_orda(peer: Tensor, student: Tensor, order: float) -> Tensor:
+def of_orda(peer: Tensor, student: Tensor, alpha: float) -> Tensor:
     from orda_kernel import PrecomputedTeacher, distillation_loss
 
-    kind = {"kl_divergence": "forward"} if order == 1 else {"kl_divergence": "renyi", "kl_alpha": order}
+    kind = {"kl_divergence": "forward"} if alpha == 1 else {"kl_divergence": "renyi", "kl_alpha": alpha}
     unit, targets = torch.eye(student.shape[-1]), torch.zeros(len(student), dtype=torch.long)
     return distillation_loss(
         student, unit, targets, PrecomputedTeacher(peer), student_ce_weight=0.0, kl_weight=1.0, **kind
     ).loss
 
 
-def of_liger(peer: Tensor, student: Tensor, order: float) -> Tensor:
+def of_liger(peer: Tensor, student: Tensor, alpha: float) -> Tensor:
     p = softmax(peer, -1)
     return (p * (p.clamp(min=1e-10).log() - log_softmax(student, -1))).sum(-1).mean()
 
 
-def of_the_authors(peer: Tensor, student: Tensor, order: float) -> Tensor:
+def of_the_authors(peer: Tensor, student: Tensor, alpha: float) -> Tensor:
     p, q = (softmax(logits, -1).clamp(1e-8, 1) for logits in (peer, student))
-    if order == 1:
+    if alpha == 1:
         return (p * (p.log() - q.log())).sum(-1).mean()
-    return ((q * (p / q) ** order).sum(-1).log() / (order - 1)).mean()
+    return ((q * (p / q) ** alpha).sum(-1).log() / (alpha - 1)).mean()
 
 
-def of_this(peer: Tensor, student: Tensor, order: float) -> Tensor:
-    return mutual_loss([peer, student], order)[1]
+def of_this(peer: Tensor, student: Tensor, alpha: float) -> Tensor:
+    return mutual_loss([peer, student], alpha)[1]
 
 
 LOSSES: dict[str, tuple[str | None, Loss, tuple[float, ...]]] = {
@@ -119,15 +119,15 @@ def pairs(kind: str) -> tuple[Tensor, Tensor]:
     return {"apart": (peer, other), "near": (peer, peer + 1e-4 * other), "confident": (30 * peer, 30 * other)}[kind]
 
 
-def errors(loss: Loss, order: float, kind: str) -> dict[str, float | None]:
+def errors(loss: Loss, alpha: float, kind: str) -> dict[str, float | None]:
     """The largest relative errors of value and gradient, how many values are negative, and how many pairs give NaN."""
     values, slopes, negative = [], [], 0
     for peer, student in zip(*pairs(kind), strict=True):
         x = student[None].clone().requires_grad_()
-        value = loss(peer[None], x, order)
+        value = loss(peer[None], x, alpha)
         (slope,) = torch.autograd.grad(value, x)
         p, q = (naive_renyi.normalised(logits.tolist(), "logits") for logits in (peer, student))
-        exact, direction = naive_renyi.divergence(p, q, order), naive_renyi.student_gradient(p, q, order)
+        exact, direction = naive_renyi.divergence(p, q, alpha), naive_renyi.student_gradient(p, q, alpha)
         values.append(float(abs(value.item() - exact) / exact))
         off = [(a - b) ** 2 for a, b in zip(slope[0].tolist(), direction, strict=True)]
         slopes.append(float((sum(off) / sum(b**2 for b in direction)) ** 0.5))
@@ -137,33 +137,33 @@ def errors(loss: Loss, order: float, kind: str) -> dict[str, float | None]:
     return dict(zip(("value", "gradient"), greatest, strict=True)) | {"negative": negative, "not finite": lost}
 
 
-def step(loss: Loss, logits: list[Tensor], order: float) -> None:
+def step(loss: Loss, logits: list[Tensor], alpha: float) -> None:
     """A forward and a backward pass for two students."""
     a, b = logits
-    (loss(b.detach(), a, order) + loss(a.detach(), b, order)).backward()
+    (loss(b.detach(), a, alpha) + loss(a.detach(), b, alpha)).backward()
 
 
-def together(logits: list[Tensor], order: float) -> None:
+def together(logits: list[Tensor], alpha: float) -> None:
     """The same by one call."""
-    mutual_loss(logits, order).sum().backward()
+    mutual_loss(logits, alpha).sum().backward()
 
 
 def speeds(rounds: int, found: dict[str, Any]) -> dict[str, float]:
     """Times over that of torch's loss, medians over interleaved rounds; not of a formula of a kernel for GPUs."""
     random = torch.Generator().manual_seed(0)
     logits = [torch.randn(ROWS, CLASSES, generator=random).requires_grad_() for _ in range(2)]
-    arms = [(name, order) for name, (_, _, orders) in found.items() for order in orders if "Liger" not in name]
+    arms = [(name, alpha) for name, (_, _, alphas) in found.items() for alpha in alphas if "Liger" not in name]
     times: dict[tuple[str, float], list[float]] = {arm: [] for arm in arms}
     for _ in range(rounds):
-        for name, order in arms:
+        for name, alpha in arms:
             start = time.process_time()
             for _ in range(20):
-                together(logits, order) if name == "MutualLoss" else step(found[name][1], logits, order)
-            times[name, order].append(time.process_time() - start)
+                together(logits, alpha) if name == "MutualLoss" else step(found[name][1], logits, alpha)
+            times[name, alpha].append(time.process_time() - start)
     base = times["torch.nn.KLDivLoss", 1]
     return {
-        f"{name}, order {order}": statistics.median(t / b for t, b in zip(taken, base, strict=True))
-        for (name, order), taken in times.items()
+        f"{name}, order {alpha}": statistics.median(t / b for t, b in zip(taken, base, strict=True))
+        for (name, alpha), taken in times.items()
     }
 
 
@@ -272,10 +272,10 @@ def main() -> None:
     found = {name: entry for name, entry in LOSSES.items() if entry[0] is None or installed(entry[0])}
     ratios = speeds(options.rounds, found)
     rows: list[dict[str, Any]] = []
-    for name, (_, loss, orders) in found.items():
-        for order in orders:
-            rows.append({"peer": name, "order": order, "time": ratios.get(f"{name}, order {order}")})
-            rows[-1] |= {kind: errors(loss, order, kind) for kind in ("apart", "near", "confident")}
+    for name, (_, loss, alphas) in found.items():
+        for alpha in alphas:
+            rows.append({"peer": name, "order": alpha, "time": ratios.get(f"{name}, order {alpha}")})
+            rows[-1] |= {kind: errors(loss, alpha, kind) for kind in ("apart", "near", "confident")}
             print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
     document = {
         "environment": {

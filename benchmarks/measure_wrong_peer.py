@@ -69,7 +69,7 @@ class Arm:
     """An order and a weight, or KL with what people do instead."""
 
     name: str
-    order: float = 1.0
+    alpha: float = 1.0
     beta: float = 1.0
     instead: str = ""
 
@@ -159,7 +159,7 @@ def _pulled(logits: Array, q: Array, k: int, arm: Arm) -> Array:
         p = _softmax(peers)
         far = (p * (np.log(p + 1e-30) - np.log(q[k] + 1e-30))).sum(axis=1).mean(axis=1)
         peers = np.delete(peers, int(far.argmax()), axis=0)
-    escorts: Array = _softmax(arm.order * peers + (1 - arm.order) * logits[k]).mean(axis=0)
+    escorts: Array = _softmax(arm.alpha * peers + (1 - arm.alpha) * logits[k]).mean(axis=0)
     return escorts
 
 
@@ -197,7 +197,7 @@ def _train(
     x, truth = data.seen[rows], np.eye(CLASSES, dtype=np.float32)[:, data.labels[rows]]
     across = np.ascontiguousarray(x.T)
     most = data.curvature or max(np.linalg.eigvalsh((x * w[:, None]).T @ x / len(x))[-1] for w in own) / 2
-    curved = 1 + arm.beta * max(1.0, arm.order)
+    curved = 1 + arm.beta * max(1.0, arm.alpha)
     step = np.float32(1 / (most * curved))
     layers = _start(data, len(own), rng)
     speeds: list[Any] = [np.zeros_like(part) for part in layers]
@@ -240,13 +240,13 @@ def _rest(data: Data, peer: str, arm: Arm, seed: int, steps: int) -> Rest:
     return Rest(layers, frozen, trained, held)
 
 
-def pulls(data: Data, peer: str, order: float, seed: int, steps: int) -> list[tuple[float, float]]:
+def pulls(data: Data, peer: str, alpha: float, seed: int, steps: int) -> list[tuple[float, float]]:
     """ρ and β‖q - w‖ of a good student and the bad peer at αβ = 1, for the samples at nine levels of ρ."""
-    rest = _rest(data, peer, Arm("", order, 1 / order), seed, steps)
+    rest = _rest(data, peer, Arm("", alpha, 1 / alpha), seed, steps)
     assert rest.frozen is not None
     z = _forward(rest.layers, data.seen[rest.trained].T)[-1][0].astype(np.float64)
     u = rest.frozen[0].astype(np.float64)
-    pull = np.linalg.norm(_softmax(z) - _softmax(order * u + (1 - order) * z), axis=0) / order
+    pull = np.linalg.norm(_softmax(z) - _softmax(alpha * u + (1 - alpha) * z), axis=0) / alpha
     rho = np.ptp(u - z, axis=0)
     chosen = np.argsort(rho)[np.linspace(0, len(rho) - 1, 9).astype(int)]
     return [(float(rho[n]), float(pull[n])) for n in chosen]
@@ -326,8 +326,8 @@ def panels(document: dict[str, Any], peer: str = "wrong") -> tuple[Panel, ...]:
     for metric, unit, label in (("accuracy", 100.0, "accuracy (points)"), ("nll", 1.0, "NLL (nats)")):
         curves = [curve("students alone", ORDERS, 0.0, "reference")]
         for group, (case, end, role) in enumerate(cases):
-            orders, small = {f"α = {a:g}{end}": a for a in ORDERS}, {f"KL, β = 1/16{end}": 1.0}
-            curves.append(line(case, metric, unit, orders, role, group))
+            alphas, small = {f"α = {a:g}{end}": a for a in ORDERS}, {f"KL, β = 1/16{end}": 1.0}
+            curves.append(line(case, metric, unit, alphas, role, group))
             curves.append(line(f"{case}, KL, $\\beta$ = 1/16", metric, unit, small, role, group + 2))
         title = f"held-out {label}, $\\alpha\\beta$ = 1"
         out.append(panel(title, "order $\\alpha$", "difference from students alone", *curves, log="x"))
@@ -338,9 +338,9 @@ SHOWN = (1.0, 4.0, 16.0)
 """The orders whose pulls are measured."""
 
 
-def bound(order: float, rho: Any) -> Any:
+def bound(alpha: float, rho: Any) -> Any:
     """The greatest pull at αβ = 1 (claim G3)."""
-    return np.sqrt(2) * np.tanh(order * np.asarray(rho) / 4) / order
+    return np.sqrt(2) * np.tanh(alpha * np.asarray(rho) / 4) / alpha
 
 
 def _influence(document: dict[str, Any]) -> Iterator[Panel]:

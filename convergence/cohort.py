@@ -113,7 +113,7 @@ def train_cohort(
     *,
     step: ArrayLike,
     steps: int,
-    order: ArrayLike | None = None,
+    alpha: ArrayLike | None = None,
     beta: ArrayLike | None = None,
     batch: int | None = None,
     replicas: int = 1,
@@ -132,7 +132,7 @@ def train_cohort(
         η, or η_t for each step.
     steps : int
         T.
-    order, beta : array of shape (T,), optional
+    alpha, beta : array of shape (T,), optional
         α_t and β_t for each step, in place of the cohort's.
     batch : int, optional
         Mini-batch size, drawn with replacement so that the noise is unbiased; by default the cohort's own, or full
@@ -161,7 +161,7 @@ def train_cohort(
     Examples
     --------
     >>> x = np.array([[0.0], [1.0], [2.0]])
-    >>> cohort = MutualLearning([x, -x], [0, 1, 1], order=0.5)
+    >>> cohort = MutualLearning([x, -x], [0, 1, 1], alpha=0.5)
     >>> run = train_cohort(cohort, step=0.5, steps=100)
     >>> bool(run.loss[-1, 0, 0] < run.first_loss[0])
     True
@@ -172,19 +172,19 @@ def train_cohort(
         whole("replicas", replicas, least=1, most=MOST_REPLICAS),
     )
     times = record_times(steps, record)
-    orders = None if order is None else per_step("order", order, steps)
+    alphas = None if alpha is None else per_step("alpha", alpha, steps)
     betas = None if beta is None else per_step("beta", beta, steps)
-    for name, values, infinite in (("order", orders, True), ("beta", betas, False)):
+    for name, values, infinite in (("alpha", alphas, True), ("beta", betas, False)):
         if values is not None and not ((values >= 0) & (infinite | np.isfinite(values))).all():
             raise ValueError(f"{name} = {shown(values)}: expected orders in [0, inf] and finite weights >= 0")
 
     # The run and its record ask for the same step, one after the other.
     @lru_cache(maxsize=1)
     def at(t: int) -> MutualLearning:
-        if orders is None and betas is None:
+        if alphas is None and betas is None:
             return game
         return game.replaced(
-            order=None if orders is None else float(orders[t]), beta=None if betas is None else float(betas[t])
+            alpha=None if alphas is None else float(alphas[t]), beta=None if betas is None else float(betas[t])
         )
 
     rows = replicas if not game.noise else -(-replicas // game.block) * game.block
@@ -255,7 +255,7 @@ def find_stationary(
     Examples
     --------
     >>> x = np.array([[0.0], [1.0], [2.0], [1.5]])
-    >>> cohort = MutualLearning([x, x**2], [0, 1, 1, 0], order=2.0)
+    >>> cohort = MutualLearning([x, x**2], [0, 1, 1, 0], alpha=2.0)
     >>> point = find_stationary(cohort, cohort.start, tolerance=1e-8)
     >>> bool(abs(point.base - point.mutual).max() < 1e-8)
     True

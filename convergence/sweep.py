@@ -33,7 +33,7 @@ class Cell:
     problem : str
         One of :func:`convergence.problems.available`.
     parameters : mapping
-        Of the problem: ``noise`` (σ²), ``bias`` (ζ²), ``order`` (α), ``beta`` (β), ``students`` (K), ``dim``, …
+        Of the problem: ``noise`` (σ²), ``bias`` (ζ²), ``alpha`` (α), ``beta`` (β), ``students`` (K), ``dim``, …
     step, h : float, optional
         η or Λη; exactly one of them.
     steps, replicas, seed, records : int

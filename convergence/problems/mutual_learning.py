@@ -80,7 +80,7 @@ class MutualLearning(SyntheticProblem):
     data, split : str, optional
         In place of features and labels: real data by name, and what tells the students apart, see
         :func:`convergence.data.game_data`.
-    order, beta : float
+    alpha, beta : float
         α in [0, ∞] and β ≥ 0.
     hidden : int or sequence of K ints
         u, the hidden units of each student; 0 for one layer.
@@ -106,7 +106,7 @@ class MutualLearning(SyntheticProblem):
 
     Examples
     --------
-    >>> f = MutualLearning(order=2.0, hidden=[0, 4])
+    >>> f = MutualLearning(alpha=2.0, hidden=[0, 4])
     >>> f.dim, f.students
     (36, 2)
     >>> MutualLearning(data="digits", students=4).inputs[0].shape
@@ -118,7 +118,7 @@ class MutualLearning(SyntheticProblem):
 
     def __init__(
         self, features: Sequence[ArrayLike] | None = None, labels: ArrayLike | None = None, *, data: str | None = None,
-        split: str | None = None, order: float = 1.0, beta: float = 1.0, hidden: int | Sequence[int] = 0,
+        split: str | None = None, alpha: float = 1.0, beta: float = 1.0, hidden: int | Sequence[int] = 0,
         architecture: str | None = None, size: float = 1.0, weights: ArrayLike | None = None, batch: int | None = None,
         students: int | None = None,
         **oracle: Unpack[Oracle],
@@ -141,7 +141,7 @@ class MutualLearning(SyntheticProblem):
         for name in ("bias", "relative_bias", "bias_model"):
             if oracle.get(name):
                 raise ValueError(
-                    f"{name} = {oracle.get(name)!r}: the bias is the mutual gradient, set by order and beta"
+                    f"{name} = {oracle.get(name)!r}: the bias is the mutual gradient, set by alpha and beta"
                 )
         if batch is not None:
             for name in ("noise", "noise_model"):
@@ -190,15 +190,15 @@ class MutualLearning(SyntheticProblem):
         )  # fmt: skip
         squares = [a * (x**2).sum(axis=1) + b for (a, b), x in zip(factors, self.inputs, strict=True)]
         self._noise_terms = greatest, np.array(squares) / count
-        self._play(order, beta, batch)
+        self._play(alpha, beta, batch)
 
     def _together_of(self, samples: int) -> int:
         """How many rows of x are worked on at a time."""
         return max(1, _CACHED // (samples * max(self.classes, *self.units)))
 
-    def _play(self, order: float, beta: float, batch: int | None) -> None:
+    def _play(self, alpha: float, beta: float, batch: int | None) -> None:
         """Set the order, the weight and the batch, with the constants that follow from them."""
-        self.order = number("order", order, least=0, infinite=True)
+        self.alpha = number("alpha", alpha, least=0, infinite=True)
         self.beta = number("beta", beta, least=0)
         self.batch = None if batch is None else whole("batch", batch, least=1, most=10**9)
         self.bias = self.beta**2 * self._bias_factor
@@ -210,12 +210,12 @@ class MutualLearning(SyntheticProblem):
         self.follows_gradient = self.batch is None
 
     def replaced(
-        self, *, order: float | None = None, beta: float | None = None, batch: int | None = None
+        self, *, alpha: float | None = None, beta: float | None = None, batch: int | None = None
     ) -> MutualLearning:
         """The same students and data with another order, weight or batch."""
         other = copy(self)
         other._play(
-            self.order if order is None else order, self.beta if beta is None else beta,
+            self.alpha if alpha is None else alpha, self.beta if beta is None else beta,
             self.batch if batch is None else batch,
         )  # fmt: skip
         return other
@@ -327,16 +327,16 @@ class MutualLearning(SyntheticProblem):
 
     def _escort(self, logits: Sequence[Array], q: Sequence[Array], peer: int, k: int) -> Array:
         """w, so that ∂D_α(peer‖k)/∂z = q - w: the softmax of αu + (1-α)z, at α = ∞ even over where u - z is largest."""
-        if self.order == 1:
+        if self.alpha == 1:
             return q[peer]
         u, z = logits[peer], logits[k]
-        if np.isinf(self.order):
+        if np.isinf(self.alpha):
             ratio = u - z
             most = (ratio == ratio.max(axis=0)).astype(np.float64)
             most /= most.sum(axis=0)
             return most
-        mixed = self.order * u
-        mixed += (1 - self.order) * z
+        mixed = self.alpha * u
+        mixed += (1 - self.alpha) * z
         return _softmax(mixed)
 
     def _updates(self, x: Array, *kinds: Kind, rows: NDArray[np.int64] | None = None) -> list[Array]:
@@ -396,7 +396,7 @@ class MutualLearning(SyntheticProblem):
     def divergences(self, x: Array) -> Array:
         """D_α of each student (second) from each peer (first) at x (..., dim), the mean over samples: (K, K, ...)."""
         logits = np.array(self.logits(x))
-        return renyi_divergence(logits[:, None], logits, self.order, domain="logits").mean(axis=-1)
+        return renyi_divergence(logits[:, None], logits, self.alpha, domain="logits").mean(axis=-1)
 
     def mutual_losses(self, x: Array) -> Array:
         """R_k at x (..., dim), the mean divergence of student k from its peers, in nats: shape (..., K)."""
@@ -431,7 +431,7 @@ class MutualLearning(SyntheticProblem):
         for k, (a, z) in enumerate(zip(self.inputs, logits, strict=True)):
             q = _softmax(z.T).T
             others = [j for j in range(self.students) if j != k]
-            curved, mixed = (share * renyi_hessian(logits[others], z, self.order, wrt=wrt) for wrt in ("q", "mixed"))
+            curved, mixed = (share * renyi_hessian(logits[others], z, self.alpha, wrt=wrt) for wrt in ("q", "mixed"))
             own = self.weights[k][:, None, None] * (q[:, :, None] * np.eye(self.classes) - q[:, :, None] * q[:, None])
             row: list[Any] = [None] * self.students
             row[k] = self._block(a, own + curved.sum(axis=0), a)

@@ -21,13 +21,13 @@ BIASED = replace(AT, noise=0.0)
 QUADRATIC = problems.get("quadratic", noise=0.1)
 RUN = simulate(QUADRATIC, step=0.5, steps=4, replicas=8, seed=0)
 FEATURES = np.array([[0.0], [1.0], [2.0]])
-COHORT = MutualLearning([FEATURES, -FEATURES], [0, 1, 1], order=2.0)
+COHORT = MutualLearning([FEATURES, -FEATURES], [0, 1, 1], alpha=2.0)
 NETWORKS = MutualLearning(hidden=[1, 1])
 
 ON = {"assumptions": AT, "step": 0.5, "steps": 10}
 CALLS = {
     "Assumptions": {"smoothness": 1.0, "gap": 1.0, "noise": 0.1, "bias": 0.01, "relative_bias": 0.1},
-    "MutualLearning": {"features": [FEATURES, -FEATURES], "labels": [0, 1, 1], "order": 2.0, "beta": 1.0,
+    "MutualLearning": {"features": [FEATURES, -FEATURES], "labels": [0, 1, 1], "alpha": 2.0, "beta": 1.0,
                        "weights": np.ones((2, 3)), "batch": 2},
     "Envelope": {"upper": 2.0, "excess": 0.1, "alike": False},
     "SubGaussian": {"proxy": 0.1, "rank": 2},
@@ -72,7 +72,7 @@ CALLS = {
     "stationary_law": {"curvature": 1.0, "step": 0.5, "noise": 0.1, "bias": 0.01},
     "stepwise_bound": ON | {"steps": 3, "criterion": "average", "momentum": 0.0},
     "tight_bound": ON,
-    "train_cohort": {"cohort": COHORT, "step": 0.5, "steps": 3, "order": [1.0, 1.0, 2.0], "beta": 1.0, "batch": 2,
+    "train_cohort": {"cohort": COHORT, "step": 0.5, "steps": 3, "alpha": [1.0, 1.0, 2.0], "beta": 1.0, "batch": 2,
                      "replicas": 1, "seed": 0, "record": 2, "every": 1, "progress": None},
     "worst_case": ON | {"steps": 2, "criterion": "best", "momentum": 0.0},
     "problems.get": {"name": "quadratic", "dim": 3, "smoothness": 1.0, "noise": 0.1, "bias": 0.0, "radius": 1.0,

@@ -199,13 +199,13 @@ def test_mutual_bias_bound_bounds_the_gradient():
 
     rng = np.random.default_rng(6)
     u, z = rng.normal(size=(2, 2000, 5)) * 2
-    for order in (0.1, 0.5, 1.0, 2.0, 8.0):
-        square = (renyi_gradient(u, z, order, wrt="q", domain="logits") ** 2).sum(-1)
+    for alpha in (0.1, 0.5, 1.0, 2.0, 8.0):
+        square = (renyi_gradient(u, z, alpha, wrt="q", domain="logits") ** 2).sum(-1)
         spread = np.ptp(u - z, axis=-1)
-        mean = renyi_divergence(u, z, order, domain="logits")
-        allowed = mutual_bias_bound(order, beta=1.0, jacobian=1.0, log_ratio_range=spread, divergence=mean)
+        mean = renyi_divergence(u, z, alpha, domain="logits")
+        allowed = mutual_bias_bound(alpha, beta=1.0, jacobian=1.0, log_ratio_range=spread, divergence=mean)
         assert (square <= allowed * (1 + 1e-12)).all()
-        assert mutual_bias_bound(order, beta=3.0, jacobian=2.0, divergence=0.5) == pytest.approx(18 * max(1, order))
+        assert mutual_bias_bound(alpha, beta=3.0, jacobian=2.0, divergence=0.5) == pytest.approx(18 * max(1, alpha))
     assert mutual_bias_bound(np.inf, beta=1, jacobian=1, log_ratio_range=0.0) == 0
 
 

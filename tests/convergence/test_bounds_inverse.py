@@ -92,17 +92,17 @@ def test_largest_order_and_weight(steps):
         at = unit(noise=rng.exponential() * 0.1, gap=rng.exponential())
         step, beta, jacobian, rho = rng.uniform(0.05, 1.9), *rng.exponential(size=2), 10 * rng.exponential()
         target = float(sharp_bound(at, step, steps)) * (1 + rng.exponential())
-        order = largest_order(at, step, target, beta=beta, jacobian=jacobian, log_ratio_range=rho, steps=steps)
+        alpha = largest_order(at, step, target, beta=beta, jacobian=jacobian, log_ratio_range=rho, steps=steps)
 
         def total(alpha, weight, at=at, step=step, jacobian=jacobian, rho=rho):
             zeta2 = mutual_bias_bound(alpha, beta=weight, jacobian=jacobian, log_ratio_range=rho)
             return float(sharp_bound(replace(at, bias=zeta2), step, steps))
 
-        if np.isinf(order):
+        if np.isinf(alpha):
             assert total(np.inf, beta) <= target * (1 + 1e-9)
         else:
-            assert total(order, beta) == pytest.approx(target, rel=1e-8)
-            assert total(order * 1.001, beta) > target
+            assert total(alpha, beta) == pytest.approx(target, rel=1e-8)
+            assert total(alpha * 1.001, beta) > target
         alpha = rng.exponential()
         weight = largest_weight(at, step, target, alpha=alpha, jacobian=jacobian, log_ratio_range=rho, steps=steps)
         assert total(alpha, weight) == pytest.approx(target, rel=1e-8)
@@ -110,8 +110,8 @@ def test_largest_order_and_weight(steps):
     at, target, common = unit(), 0.1, {"beta": 1.0, "jacobian": 1.0}
     allowed = largest_bias(at, 0.5, target)
     for ranges in ([3.0] * 4, [0.0, 1.0, 5.0, 2.0], [[0.5, 40.0], [1e-3, 3.0]]):
-        order = largest_order(at, 0.5, target, log_ratio_range=ranges, **common)
-        assert np.mean(mutual_bias_bound(order, log_ratio_range=ranges, **common)) == pytest.approx(allowed, rel=1e-12)
+        alpha = largest_order(at, 0.5, target, log_ratio_range=ranges, **common)
+        assert np.mean(mutual_bias_bound(alpha, log_ratio_range=ranges, **common)) == pytest.approx(allowed, rel=1e-12)
     one = largest_order(at, 0.5, target, log_ratio_range=3.0, **common)
     assert largest_order(at, 0.5, target, log_ratio_range=[3.0] * 4, **common) == pytest.approx(one, rel=1e-12)
     assert largest_order(at, 0.5, target, log_ratio_range=[0.0] * 99 + [1.0], **common) == np.inf
@@ -132,14 +132,14 @@ def test_orders_and_weights_of_any_size():
 
     for beta in (1.7e33, 1e139, 1e207, 1e-150):
         for ranges in ([10.4, 0.04, 0.01], [0.0, 1e-150], [1e100, 1e102, 0.0]):
-            order = largest_order(at, 0.5, 0.1, beta=beta, jacobian=1.0, log_ratio_range=ranges)
-            assert np.isinf(order) if beta < 1 else total(order, beta, 1.0, ranges) == pytest.approx(0.1, rel=1e-9)
+            alpha = largest_order(at, 0.5, 0.1, beta=beta, jacobian=1.0, log_ratio_range=ranges)
+            assert np.isinf(alpha) if beta < 1 else total(alpha, beta, 1.0, ranges) == pytest.approx(0.1, rel=1e-9)
     assert largest_order(at, 0.5, 0.1, beta=1e290, jacobian=1.0, log_ratio_range=[1e100, 1e102]) == 0.0
     found = largest_order(at, 0.5, 7e122, beta=1e271, jacobian=1.0, log_ratio_range=[1e100, 4e98])
     assert total(found, 1e271, 1.0, [1e100, 4e98]) == pytest.approx(7e122, rel=1e-9)
     # β over what is allowed is beyond float64, the order is not.
-    order = largest_order(at, 0.5, 1e-163, beta=8e281, jacobian=1.0, log_ratio_range=[1e-150, 2e-150])
-    assert total(order, 8e281, 1.0, [1e-150, 2e-150]) == pytest.approx(1e-163, rel=1e-9, abs=0)
+    alpha = largest_order(at, 0.5, 1e-163, beta=8e281, jacobian=1.0, log_ratio_range=[1e-150, 2e-150])
+    assert total(alpha, 8e281, 1.0, [1e-150, 2e-150]) == pytest.approx(1e-163, rel=1e-9, abs=0)
     with pytest.raises(ValueError, match="log_ratio_range"):
         largest_order(at, 0.5, 1e-163, beta=8e281, jacobian=1.0, log_ratio_range=[-1.0, 2.0])
     for _ in range(40):

@@ -33,10 +33,10 @@ def unit(bias=0.0, noise=0.0, gap=1.0):
 def test_drift_bounds_the_gradient_in_the_peers_logits():
     rng = np.random.default_rng(1)
     u, z = 2 * rng.normal(size=(2, 2000, 4))
-    for order in (0.0, 0.2, 1.0, 1.0 + 1e-9, 3.0, 50.0):
-        size = np.linalg.norm(renyi_gradient(u, z, order, wrt="p", domain="logits"), axis=-1)
+    for alpha in (0.0, 0.2, 1.0, 1.0 + 1e-9, 3.0, 50.0):
+        size = np.linalg.norm(renyi_gradient(u, z, alpha, wrt="p", domain="logits"), axis=-1)
         spread = np.ptp(u - z, axis=-1)
-        allowed = drift_bound(order, beta=1.0, jacobian=1.0, peer_gradient=1.0, log_ratio_range=spread)
+        allowed = drift_bound(alpha, beta=1.0, jacobian=1.0, peer_gradient=1.0, log_ratio_range=spread)
         assert (size <= allowed * (1 + 1e-9) + 1e-15).all()
 
 
@@ -149,7 +149,7 @@ def test_bad_values_name_the_value_and_the_range(call, message):
 
 
 @pytest.mark.parametrize(
-    ("order", "known", "binds", "pull"),
+    ("alpha", "known", "binds", "pull"),
     [
         (1.0, {}, "D7, any ρ", 2.0),
         (2.0, {"log_ratio_range": 1.0, "divergence": 5.0}, "D7", 2 * np.tanh(0.5) ** 2),
@@ -162,8 +162,8 @@ def test_bad_values_name_the_value_and_the_range(call, message):
         (1.0, {"divergence": [0.0, 9.0]}, "D15", 1 - np.exp(-9.0)),
     ],
 )
-def test_the_bound_of_a_cohort_takes_the_least_form(order, known, binds, pull):
-    found = cohort_bound(unit(noise=0.3), 0.5, 100, alpha=order, beta=0.5, jacobian=2.0, **known)
+def test_the_bound_of_a_cohort_takes_the_least_form(alpha, known, binds, pull):
+    found = cohort_bound(unit(noise=0.3), 0.5, 100, alpha=alpha, beta=0.5, jacobian=2.0, **known)
     stated = sharp_bound(unit(noise=0.3, bias=pull), 0.5, 100)
     assert found.name == f"cohort, {binds}"
     assert float(found) == pytest.approx(float(stated), rel=1e-14)
@@ -183,7 +183,7 @@ def test_the_bound_of_a_cohort_refuses_what_it_would_ignore():
 
 @pytest.mark.parametrize("hidden", [0, 3])
 def test_a_students_jacobian_and_noise_are_bounds(hidden):
-    game = MutualLearning(hidden=hidden, batch=4, order=2.0, beta=0.7)
+    game = MutualLearning(hidden=hidden, batch=4, alpha=2.0, beta=0.7)
     rng = np.random.default_rng(3)
     x = 2 * rng.normal(size=game.dim)
     assert sum(game.student_noise) == pytest.approx(game.noise)
@@ -217,9 +217,9 @@ def test_the_bound_of_a_single_student_s_run():
 
 def test_few_runs_of_students_exceed_it():
     """Noisy students about a point of rest of mutual learning; ρ is the greatest that any of the runs has seen."""
-    runs, steps, noise, order, weight = 512, 300, 4e-4, 1.0, 0.3
-    still, start = resting(np.array([[-1.0, 0.0], [1.0, 0.0]]), order, weight)
-    shares = {"weights": still.weights, "order": order, "beta": weight}
+    runs, steps, noise, alpha, weight = 512, 300, 4e-4, 1.0, 0.3
+    still, start = resting(np.array([[-1.0, 0.0], [1.0, 0.0]]), alpha, weight)
+    shares = {"weights": still.weights, "alpha": alpha, "beta": weight}
     game = MutualLearning(
         [x[:, :-1] for x in still.inputs], still.labels, **shares, noise=noise, noise_model="gaussian"
     )
@@ -234,7 +234,7 @@ def test_few_runs_of_students_exceed_it():
 
     simulate(game, step=1.0, steps=steps, replicas=runs, seed=0, record=1, start=start, observe=see)
     at = Assumptions(smoothness=game.student_smoothness[0], gap=float(game.base_losses(start)[0]), noise=0.0, bias=0.0)
-    told = {"alpha": order, "jacobian": game.student_jacobian[0], "log_ratio_range": rho}
+    told = {"alpha": alpha, "jacobian": game.student_jacobian[0], "log_ratio_range": rho}
     tail = SubGaussian(proxy=noise / game.dim, rank=4)
     for failure in (0.5, 0.01):
         most = cohort_bound(at, 1.0, steps, **told, beta=weight, tail=tail, failure=failure).total
@@ -243,17 +243,17 @@ def test_few_runs_of_students_exceed_it():
     assert (total[:, 0] / steps > free).all(), "without the bias it would be false"
 
 
-@pytest.mark.parametrize(("order", "spread"), [(1.0, 1e-180), (1e-20, 1e-170), (1e-200, 1e-200)])
-def test_a_tiny_pull_on_a_huge_jacobian_does_not_vanish(order, spread):
+@pytest.mark.parametrize(("alpha", "spread"), [(1.0, 1e-180), (1e-20, 1e-170), (1e-200, 1e-200)])
+def test_a_tiny_pull_on_a_huge_jacobian_does_not_vanish(alpha, spread):
     """αρ has squares, or is itself, below every float: 2 tanh²(αρ/4) is (αρ)²/8, and β²G² makes it a float again."""
-    scale = 8**0.5 / (order * 1e200) / (spread * 1e200) * 1e300  # βG = scale · 1e100 gives ζ² = 1
+    scale = 8**0.5 / (alpha * 1e200) / (spread * 1e200) * 1e300  # βG = scale · 1e100 gives ζ² = 1
     given = {"beta": 1e100, "jacobian": scale, "log_ratio_range": spread}
-    assert mutual_bias_bound(order, **given) == pytest.approx(1.0)
-    assert mutual_bias_bound(order, **given, divergence=1.0) == pytest.approx(1.0)
-    assert mutual_bias_bound(order, **{**given, "log_ratio_range": [spread, 0.0]}) == pytest.approx([1.0, 0.0])
+    assert mutual_bias_bound(alpha, **given) == pytest.approx(1.0)
+    assert mutual_bias_bound(alpha, **given, divergence=1.0) == pytest.approx(1.0)
+    assert mutual_bias_bound(alpha, **{**given, "log_ratio_range": [spread, 0.0]}) == pytest.approx([1.0, 0.0])
     at = Assumptions(smoothness=1, gap=1, noise=0, bias=0)
     for ranges, bias in ((spread, 1.0), ([spread, 0.0], 0.5)):
-        bound = cohort_bound(at, 1.0, np.inf, alpha=order, **{**given, "log_ratio_range": ranges})
+        bound = cohort_bound(at, 1.0, np.inf, alpha=alpha, **{**given, "log_ratio_range": ranges})
         assert (bound.name, bound.bias) == ("cohort, D7", pytest.approx(bias))
 
 

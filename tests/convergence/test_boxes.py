@@ -8,7 +8,7 @@ import pytest
 from convergence import MutualLearning, box_constants, path_constants
 from convergence.boxes import _ULPS, Ball, _norm, _softmax, _sum, _tanh
 
-GAME = MutualLearning(hidden=[4, 3], order=2.0, size=1.5)
+GAME = MutualLearning(hidden=[4, 3], alpha=2.0, size=1.5)
 RNG = np.random.default_rng(20261127)
 
 
@@ -58,7 +58,7 @@ def test_they_are_less_than_those_for_all_weights():
 
 
 def test_a_run_that_leaves_its_box_breaks_the_constants():
-    game = MutualLearning(hidden=[4, 4], order=1.0)
+    game = MutualLearning(hidden=[4, 4], alpha=1.0)
     path = [game.start]
     for _ in range(300):
         base, mutual = game.gradients(path[-1])

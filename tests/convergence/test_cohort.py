@@ -9,12 +9,12 @@ from rdml_theory import renyi_divergence, renyi_gradient
 torch = pytest.importorskip("torch")
 
 
-def make(students=3, order=1.5, beta=0.7, samples=40, classes=4, seed=0, weighted=False):
+def make(students=3, alpha=1.5, beta=0.7, samples=40, classes=4, seed=0, weighted=False):
     rng = np.random.default_rng(seed)
     features = [rng.normal(size=(samples, 2 + k)) for k in range(students)]
     labels = np.r_[np.arange(classes), rng.integers(0, classes, samples - classes)]
     weights = rng.uniform(0, 3, (students, samples)) if weighted else None
-    cohort = MutualLearning(features, labels, order=order, beta=beta, weights=weights)
+    cohort = MutualLearning(features, labels, alpha=alpha, beta=beta, weights=weights)
     return cohort, 0.5 * rng.normal(size=cohort.dim)
 
 
@@ -33,8 +33,8 @@ def by_autograd(cohort, theta):
         loss = -(torch.tensor(cohort.weights[k]) * log_q[torch.arange(cohort.samples), torch.tensor(cohort.labels)])
         pulls = [
             (
-                torch.logsumexp(cohort.order * torch.log_softmax(u, -1) + (1 - cohort.order) * log_q, -1)
-                / (cohort.order - 1)
+                torch.logsumexp(cohort.alpha * torch.log_softmax(u, -1) + (1 - cohort.alpha) * log_q, -1)
+                / (cohort.alpha - 1)
             ).mean()
             for j, u in enumerate(logits)
             if j != k
@@ -46,16 +46,16 @@ def by_autograd(cohort, theta):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("order", [0.5, 1.5, 3.0])
-def test_gradients_match_autograd(order, weighted):
-    cohort, theta = make(order=order, weighted=weighted)
+@pytest.mark.parametrize("alpha", [0.5, 1.5, 3.0])
+def test_gradients_match_autograd(alpha, weighted):
+    cohort, theta = make(alpha=alpha, weighted=weighted)
     for ours, theirs in zip(cohort.gradients(theta), by_autograd(cohort, theta), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("order", [0.0, 0.25, 1.0, 2.0, 30.0, np.inf])
-def test_mutual_gradient_is_that_of_the_core(order):
-    cohort, theta = make(order=order)
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0, 2.0, 30.0, np.inf])
+def test_mutual_gradient_is_that_of_the_core(alpha):
+    cohort, theta = make(alpha=alpha)
     cohort._together = 3  # points are worked on a few at a time; the last part is smaller
     logits = cohort.logits(theta)
     rows = np.stack([0 * theta, -theta, theta, 2 * theta])
@@ -65,23 +65,23 @@ def test_mutual_gradient_is_that_of_the_core(order):
         np.testing.assert_allclose(ours[2], whole, rtol=1e-13, atol=1e-15)
     for k, ours in enumerate(cohort.split(mutual[2])):
         peers = [u for j, u in enumerate(logits) if j != k]
-        pull = sum(renyi_gradient(u, logits[k], order, wrt="q", domain="logits") for u in peers) / len(peers)
+        pull = sum(renyi_gradient(u, logits[k], alpha, wrt="q", domain="logits") for u in peers) / len(peers)
         expected = cohort.beta * cohort.inputs[k].T @ pull / cohort.samples
         np.testing.assert_allclose(ours, expected.ravel(), rtol=0, atol=1e-14)
     assert (mutual**2).sum(axis=1).max() <= cohort.bias
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("order", [0.5, 2.0])
-def test_the_jacobian_is_that_of_the_update(order, weighted):
-    cohort, theta = make(order=order, students=2, weighted=weighted)
+@pytest.mark.parametrize("alpha", [0.5, 2.0])
+def test_the_jacobian_is_that_of_the_update(alpha, weighted):
+    cohort, theta = make(alpha=alpha, students=2, weighted=weighted)
     moved = 1e-6 * np.eye(cohort.dim)
     numeric = (sum(cohort.gradients(theta + moved)) - sum(cohort.gradients(theta - moved))).T / 2e-6
     jacobian = cohort.jacobian(theta)
     np.testing.assert_allclose(jacobian, numeric, atol=1e-8)
     # At order 1/2 the game has a potential, so its Jacobian is symmetric; elsewhere it has none.
     asymmetry = np.abs(jacobian - jacobian.T).max()
-    assert (asymmetry < 1e-12) == (order == 0.5)
+    assert (asymmetry < 1e-12) == (alpha == 0.5)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -95,7 +95,7 @@ def test_weights_select_each_students_samples():
     cohort, theta = make(students=2, samples=30)
     kept = np.arange(30) % 2 == np.arange(2)[:, None]
     halves = MutualLearning(
-        features_of(cohort), cohort.labels, order=cohort.order, beta=cohort.beta, weights=2.0 * kept
+        features_of(cohort), cohort.labels, alpha=cohort.alpha, beta=cohort.beta, weights=2.0 * kept
     )
     gradients, losses = halves.split(halves.gradients(theta)[0]), halves.base_losses(theta)
     for k, own in enumerate(cohort.split(theta)):
@@ -110,13 +110,13 @@ def test_weights_select_each_students_samples():
 def test_replicas_may_differ_in_their_data():
     cohort, theta = make(students=2)
     weights = np.random.default_rng(1).uniform(0, 2, (3, 2, cohort.samples))
-    many = MutualLearning(features_of(cohort), cohort.labels, order=1.5, weights=weights)
+    many = MutualLearning(features_of(cohort), cohort.labels, alpha=1.5, weights=weights)
     many._together, many._together_of = 2, lambda samples: 2
     rows = np.random.default_rng(2).integers(0, cohort.samples, (3, 7))
     stacked = np.stack([theta] * 3)
     found = [many.gradient(stacked), many._updates(stacked, "both", rows=rows)[0]]
     for r in range(3):
-        one = MutualLearning(features_of(cohort), cohort.labels, order=1.5, weights=weights[r])
+        one = MutualLearning(features_of(cohort), cohort.labels, alpha=1.5, weights=weights[r])
         assert one.smoothness <= many.smoothness
         single = one.gradient(theta), one._updates(theta, "both", rows=rows[r])[0]
         for ours, expected in zip(found, single, strict=True):
@@ -129,11 +129,11 @@ def test_replicas_may_differ_in_their_data():
 def test_bad_weights(weights):
     cohort, _ = make(students=2)
     with pytest.raises(ValueError, match="weights have shape"):
-        MutualLearning(features_of(cohort), cohort.labels, order=1.0, weights=weights)
+        MutualLearning(features_of(cohort), cohort.labels, alpha=1.0, weights=weights)
 
 
 def test_mutual_losses_of_many_points_are_those_of_each_peer_and_student():
-    cohort, theta = make(order=2.0)
+    cohort, theta = make(alpha=2.0)
     points = theta * np.linspace(0.2, 1.5, 4).reshape(2, 2, 1)
     found, apart = cohort.mutual_losses(points), cohort.divergences(points)
     assert found.shape == (2, 2, 3)
@@ -192,12 +192,12 @@ def test_replicas_are_independent_runs():
 
 
 def test_schedules_of_step_order_and_weight():
-    cohort, _ = make(students=2, order=1.0, beta=1.0)
-    eta, orders, weights = np.linspace(0.1, 0.05, 12), np.linspace(2, 0.3, 12), np.linspace(1, 0.2, 12)
-    run = train_cohort(cohort, step=eta, steps=12, order=orders, beta=weights, record=range(1, 13))
+    cohort, _ = make(students=2, alpha=1.0, beta=1.0)
+    eta, alphas, weights = np.linspace(0.1, 0.05, 12), np.linspace(2, 0.3, 12), np.linspace(1, 0.2, 12)
+    run = train_cohort(cohort, step=eta, steps=12, alpha=alphas, beta=weights, record=range(1, 13))
     theta, biases = cohort.start, []
     for t in range(12):
-        game = cohort.replaced(order=orders[t], beta=weights[t])
+        game = cohort.replaced(alpha=alphas[t], beta=weights[t])
         base, mutual = game.gradients(theta)
         if t:
             np.testing.assert_allclose(run.mutual[t - 1, 0], game.squares(mutual), rtol=1e-12)
@@ -206,9 +206,9 @@ def test_schedules_of_step_order_and_weight():
     np.testing.assert_allclose(run.final[0], theta, rtol=1e-12)
     np.testing.assert_allclose(run.mean_mutual[-1, 0], np.mean(biases, axis=0), rtol=1e-12)
     assert run.step == pytest.approx(eta.mean())
-    assert cohort.order == 1.0
+    assert cohort.alpha == 1.0
     constant = train_cohort(cohort, step=0.1, steps=12)
-    scheduled = train_cohort(cohort, step=np.full(12, 0.1), steps=12, order=np.ones(12), beta=np.ones(12))
+    scheduled = train_cohort(cohort, step=np.full(12, 0.1), steps=12, alpha=np.ones(12), beta=np.ones(12))
     np.testing.assert_array_equal(constant.base, scheduled.base)
 
 
@@ -225,19 +225,19 @@ def test_students_may_move_one_after_the_other():
     assert np.abs(together.final - run.final).max() > 1e-3
 
 
-@pytest.mark.parametrize("order", [0.5, 1.0])
-def test_the_game_descends_its_potential_at_one_half_only(order):
-    cohort, theta = make(students=3, order=order)
+@pytest.mark.parametrize("alpha", [0.5, 1.0])
+def test_the_game_descends_its_potential_at_one_half_only(alpha):
+    cohort, theta = make(students=3, alpha=alpha)
     direction = np.random.default_rng(1).normal(size=cohort.dim)
     points = theta + 1e-4 * np.outer((1, -1), direction)
     ahead, behind = cohort.potential(points)
     assert cohort.potential(points[1]) == pytest.approx(behind, rel=1e-14)
     slope = (ahead - behind) / 2e-4
-    assert (abs(slope - sum(cohort.gradients(theta)) @ direction) < 1e-8) == (order == 0.5)
+    assert (abs(slope - sum(cohort.gradients(theta)) @ direction) < 1e-8) == (alpha == 0.5)
 
 
 def test_the_potential_is_as_smooth_as_stated():
-    cohort, theta = make(students=3, order=0.5, samples=100)
+    cohort, theta = make(students=3, alpha=0.5, samples=100)
     limit = (1 + cohort.beta) * cohort.smoothness
     for scale in (0.0, 1.0, 4.0):
         hessian = cohort.jacobian(scale * theta)
@@ -246,7 +246,7 @@ def test_the_potential_is_as_smooth_as_stated():
 
 
 def test_stationary_point_balances_the_gradients():
-    cohort, theta = make(students=2, samples=200, order=2.0, beta=0.5)
+    cohort, theta = make(students=2, samples=200, alpha=2.0, beta=0.5)
     point = find_stationary(cohort, theta, tolerance=1e-9)
     assert (point.residual <= 1e-9 * point.mutual).all()
     np.testing.assert_allclose(point.base, point.mutual, rtol=1e-8)
@@ -261,8 +261,8 @@ def test_errors():
         MutualLearning([x], [0.0, 1.0, 0.0, 1.0])
     with pytest.raises(ValueError, match="labels contain -1"):
         MutualLearning([x], [0, -1, 0, 1])
-    with pytest.raises(ValueError, match="order = -1"):
-        MutualLearning([x], [0, 1, 0, 1], order=-1)
+    with pytest.raises(ValueError, match="alpha = -1"):
+        MutualLearning([x], [0, 1, 0, 1], alpha=-1)
     with pytest.raises(TypeError, match=r"MutualLearning\(\) got an unexpected keyword argument 'gamma'"):
         MutualLearning([x], [0, 1, 0, 1], gamma=2.0)
     cohort = MutualLearning([x], [0, 1, 0, 1])
@@ -271,22 +271,22 @@ def test_errors():
     with pytest.raises(ValueError, match=r"step has shape \(2,\)"):
         train_cohort(cohort, step=[0.1, 0.1], steps=3)
     with pytest.raises(ValueError, match="expected orders"):
-        train_cohort(cohort, step=0.1, steps=3, order=[1, 1, -1])
+        train_cohort(cohort, step=0.1, steps=3, alpha=[1, 1, -1])
     with pytest.raises(ValueError, match="steps = 0"):
         train_cohort(cohort, step=0.1, steps=0)
 
 
-@pytest.mark.parametrize(("order", "beta"), [(2.0, 1.0), (1.0, 8.0), (16.0, 1.0)])
-def test_peers_do_not_hold_students_that_use_no_input(order, beta):
+@pytest.mark.parametrize(("alpha", "beta"), [(2.0, 1.0), (1.0, 8.0), (16.0, 1.0)])
+def test_peers_do_not_hold_students_that_use_no_input(alpha, beta):
     """At weights 0, a saddle, the update's first-order change holds α and β in the output biases alone."""
 
-    def slopes(order, beta):
-        game = MutualLearning(order=order, beta=beta, architecture="two-layer")
+    def slopes(alpha, beta):
+        game = MutualLearning(alpha=alpha, beta=beta, architecture="two-layer")
         moved = 1e-4 * np.eye(game.dim)
         return game, (sum(game.gradients(moved)) - sum(game.gradients(-moved))) / 2e-4
 
     game, alone = slopes(1.0, 0.0)
-    _, together = slopes(order, beta)
+    _, together = slopes(alpha, beta)
     biases = np.concatenate([np.arange(part.stop - game.classes, part.stop) for part in game.players])
     rest = np.setdiff1d(np.arange(game.dim), biases)
     np.testing.assert_allclose(together[np.ix_(rest, rest)], alone[np.ix_(rest, rest)], atol=1e-6)

@@ -280,24 +280,24 @@ def test_mutual_bias_at_the_ends():
     assert drift_bound(1.0, beta=1e-200, jacobian=1e300, peer_gradient=1e-100, log_ratio_range=4.0) == pytest.approx(
         2**0.5
     )
-    for order in (0.0, 5e-324, 1.0, 1e308, np.inf):
+    for alpha in (0.0, 5e-324, 1.0, 1e308, np.inf):
         for spread in (0.0, 5e-324, 1.0, 1e308, np.inf):
             given = {"beta": 1.0, "jacobian": 1.0, "log_ratio_range": spread}
-            assert 0 <= mutual_bias_bound(order, **given, divergence=spread) <= 2
-            assert drift_bound(order, **given, peer_gradient=0.0) == 0
-            assert drift_bound(order, **given, peer_gradient=1.0) >= 0
+            assert 0 <= mutual_bias_bound(alpha, **given, divergence=spread) <= 2
+            assert drift_bound(alpha, **given, peer_gradient=0.0) == 0
+            assert drift_bound(alpha, **given, peer_gradient=1.0) >= 0
 
 
-def exact_mutual(order, weights, rho, divergence):
+def exact_mutual(alpha, weights, rho, divergence):
     """The least form of ζ², of what is given."""
-    forms = [2 * mp.tanh(mp.mpf(order) * rho / 4) ** 2] if rho else []
-    forms += [max(1, mp.mpf(order)) * divergence] if divergence else []
+    forms = [2 * mp.tanh(mp.mpf(alpha) * rho / 4) ** 2] if rho else []
+    forms += [max(1, mp.mpf(alpha)) * divergence] if divergence else []
     return mp.mpf(weights[0]) ** 2 * mp.mpf(weights[1]) ** 2 * min(forms)
 
 
-def exact_drift(order, weights, rho):
-    away = abs(mp.mpf(order) - 1)
-    pull = order * mp.tanh(away * rho / 4) / away if away else mp.mpf(rho) / 4
+def exact_drift(alpha, weights, rho):
+    away = abs(mp.mpf(alpha) - 1)
+    pull = alpha * mp.tanh(away * rho / 4) / away if away else mp.mpf(rho) / 4
     return mp.sqrt(2) * mp.fprod(map(mp.mpf, weights)) * pull
 
 
@@ -312,16 +312,16 @@ def check_mutual(count, seed):
     with mp.workdps(60):
         for _ in range(count):
             near = float(1 + rng.choice([-1, 1]) * 10 ** rng.uniform(-16.5, 0))
-            order = [near, size(), size(), 1e-200, 5e-324, 1e308][rng.integers(6)]
+            alpha = [near, size(), size(), 1e-200, 5e-324, 1e308][rng.integers(6)]
             beta, jacobian, gradient, rho, divergence = (size() for _ in range(5))
             given = {"beta": beta, "jacobian": jacobian}
-            found = drift_bound(order, **given, peer_gradient=gradient, log_ratio_range=rho)
-            exact = exact_drift(order, (beta, jacobian, gradient), rho)
-            assert agrees(found, exact, 1e-13), (order, given, gradient, rho, found, exact)
+            found = drift_bound(alpha, **given, peer_gradient=gradient, log_ratio_range=rho)
+            exact = exact_drift(alpha, (beta, jacobian, gradient), rho)
+            assert agrees(found, exact, 1e-13), (alpha, given, gradient, rho, found, exact)
             for spread, mean in ((rho, None), (None, divergence), (rho, divergence)):
-                found = mutual_bias_bound(order, **given, log_ratio_range=spread, divergence=mean)
-                exact = exact_mutual(order, (beta, jacobian), spread, mean)
-                assert agrees(found, exact, 1e-13), (order, given, spread, mean, found, exact)
+                found = mutual_bias_bound(alpha, **given, log_ratio_range=spread, divergence=mean)
+                exact = exact_mutual(alpha, (beta, jacobian), spread, mean)
+                assert agrees(found, exact, 1e-13), (alpha, given, spread, mean, found, exact)
 
 
 def test_mutual_bias_and_drift_are_those_of_exact_arithmetic():

@@ -29,9 +29,9 @@ VARIANTS = [
     ("matrix_factorisation", {"rows": 5, "columns": 2}, 0.84),
     ("matrix_factorisation", {"size": 3.0}, 0.96),
     ("matrix_factorisation", {"rank": 2}, 0.36),
-    ("mutual_learning", {"hidden": [0, 4], "order": 2.0}, 0.08),
+    ("mutual_learning", {"hidden": [0, 4], "alpha": 2.0}, 0.08),
 ]
-SMALL = {"batch": 3, "hidden": [0, 4], "order": 2.0}
+SMALL = {"batch": 3, "hidden": [0, 4], "alpha": 2.0}
 SUMS = [name for name in problems.available() if "batch" in problems.parameters(name)]
 
 
@@ -143,7 +143,7 @@ def test_architectures_are_hidden_units_by_name():
 def test_students_with_different_data_and_layers_keep_their_bias():
     weights = np.ones((2, 32))
     weights[0, :16] = weights[1, 16:] = 0
-    game = problems.get("mutual_learning", weights=weights * 2, hidden=[0, 5], order=2.0)
+    game = problems.get("mutual_learning", weights=weights * 2, hidden=[0, 5], alpha=2.0)
     assert game.dim == 3 * 3 + 3 * 5 + 6 * 3
     assert gradient_error(game, np.random.default_rng(7)).excess < 1
     x = np.random.default_rng(8).normal(size=(200, game.dim)) * 3
@@ -154,7 +154,7 @@ def test_students_with_different_data_and_layers_keep_their_bias():
 
 @pytest.mark.parametrize("oracle", [{"batch": 4}, {"noise": 0.5}, {}])
 def test_a_draw_of_the_game_is_the_sum_of_its_parts(oracle):
-    game = problems.get("mutual_learning", hidden=[0, 4, 2], students=3, order=2.0, **oracle)
+    game = problems.get("mutual_learning", hidden=[0, 4, 2], students=3, alpha=2.0, **oracle)
     x = np.random.default_rng(3).normal(size=(5, game.dim))
     gradient, noise = game.gradient(x), np.zeros_like(x)
     game.noise_at(x, gradient, np.random.default_rng(4), noise)
@@ -162,10 +162,10 @@ def test_a_draw_of_the_game_is_the_sum_of_its_parts(oracle):
     np.testing.assert_allclose(drawn, gradient + game.bias_at(x, gradient) + noise, atol=1e-13)
 
 
-@pytest.mark.parametrize("order", [0.5, 1.0, 3.0, np.inf])
-def test_bias_of_two_layers_is_the_slope_of_the_divergence_with_peers_held_constant(order):
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 3.0, np.inf])
+def test_bias_of_two_layers_is_the_slope_of_the_divergence_with_peers_held_constant(alpha):
     rng = np.random.default_rng(9)
-    game = problems.get("mutual_learning", hidden=[0, 4, 2], students=3, order=order, beta=0.7, size=1.5)
+    game = problems.get("mutual_learning", hidden=[0, 4, 2], students=3, alpha=alpha, beta=0.7, size=1.5)
     x = 2 * rng.normal(size=game.dim)
 
     def logits(theta):
@@ -188,7 +188,7 @@ def test_bias_of_two_layers_is_the_slope_of_the_divergence_with_peers_held_const
 
         def along(shift, k=k, direction=direction):
             own = logits(x + shift * direction)[k]
-            parts = [renyi_divergence(peers[j], own, order, domain="logits").mean() for j in range(3) if j != k]
+            parts = [renyi_divergence(peers[j], own, alpha, domain="logits").mean() for j in range(3) if j != k]
             return 0.7 * sum(parts) / 2
 
         coarse, fine = ((along(e) - along(-e)) / (2 * e) for e in (2e-4, 1e-4))
@@ -219,13 +219,13 @@ def test_smoothness_of_two_layers_is_nearly_reached_in_corners(hidden, size, par
 
 def test_named_data_split_by_features_or_by_samples():
     features, labels = real_data("breast_cancer")
-    by_features = problems.get("mutual_learning", data="breast_cancer", students=3, order=2.0)
-    same = problems.get("mutual_learning", features=np.split(features, 3, axis=1), labels=labels, order=2.0)
+    by_features = problems.get("mutual_learning", data="breast_cancer", students=3, alpha=2.0)
+    same = problems.get("mutual_learning", features=np.split(features, 3, axis=1), labels=labels, alpha=2.0)
     x = np.random.default_rng(11).normal(size=(2, same.dim))
     np.testing.assert_array_equal(by_features.gradient(x), same.gradient(x))
     np.testing.assert_array_equal(by_features.bias_at(x, x), same.bias_at(x, x))
     # Student k's base loss is the mean over every third sample; R is over all of them.
-    by_samples = problems.get("mutual_learning", data="breast_cancer", split="samples", students=3, order=2.0)
+    by_samples = problems.get("mutual_learning", data="breast_cancer", split="samples", students=3, alpha=2.0)
     x = np.random.default_rng(12).normal(size=(1, by_samples.dim))
     gradients, biases = (np.split(g[0], 3) for g in (by_samples.gradient(x), by_samples.bias_at(x, x)))
     for k, own in enumerate(np.split(x, 3, axis=1)):
@@ -238,7 +238,7 @@ def test_named_data_split_by_features_or_by_samples():
 
 
 def test_noise_bias_and_gradient_of_mini_batches_add_up():
-    game = problems.get("mutual_learning", hidden=[0, 3], order=2.0, batch=4)
+    game = problems.get("mutual_learning", hidden=[0, 3], alpha=2.0, batch=4)
     x = np.random.default_rng(10).normal(size=(2, 5, game.dim))
     gradient, noise, sample = game.gradient(x), np.empty(x.shape), np.empty(x.shape)
     game.noise_at(x, gradient, [np.random.default_rng(i) for i in (1, 2)], noise)
@@ -251,7 +251,7 @@ def test_noise_bias_and_gradient_of_mini_batches_add_up():
         rows = np.random.default_rng(seed).integers(0, 32, (5, 4))
         small = problems.get(
             "mutual_learning", features=[a[rows[3], :2] for a in game.inputs], labels=game.labels[rows[3]],
-            hidden=[0, 3], order=2.0,
+            hidden=[0, 3], alpha=2.0,
         )  # fmt: skip
         if small.classes == 3:
             at = x[block, 3:4]

@@ -29,10 +29,10 @@ def test_shapes_and_broadcasting():
     assert escort(p, q, alpha).shape == (2, 3, 4, 5)
     assert renyi_hessian(p, q, alpha).shape == (2, 3, 4, 5, 5)
     table = renyi_divergence(p, q, alpha)
-    for k, order in enumerate((0.5, 1.0)):
+    for k, alpha in enumerate((0.5, 1.0)):
         for i in range(3):
             for j in range(4):
-                assert table[k, i, j] == pytest.approx(renyi_divergence(p[i, 0], q[j], order), rel=2**-48)
+                assert table[k, i, j] == pytest.approx(renyi_divergence(p[i, 0], q[j], alpha), rel=2**-48)
     assert isinstance(renyi_divergence(P, Q, 2.0), np.float64)
     assert renyi_divergence(P, Q, [2.0]).shape == (1,)
 
@@ -120,9 +120,9 @@ def test_raw():
         assert np.allclose(logs, plain, rtol=1e-13)
     assert np.allclose(renyi_divergence(p, q, INF, raw=True), np.log(np.max(p / q, axis=-1)), rtol=1e-13)
     assert np.allclose(renyi_divergence(p, q, 0.0, raw=True), -np.log(q.sum(axis=-1)), rtol=1e-13)
-    orders = np.array([0.25, 0.5, 2.0, 3.5, 0.0, INF])
-    single = [renyi_divergence(p[i], q[i], a, raw=True) for i, a in enumerate(orders)]
-    assert np.allclose(renyi_divergence(p, q, orders, raw=True), single, rtol=1e-13)
+    alphas = np.array([0.25, 0.5, 2.0, 3.5, 0.0, INF])
+    single = [renyi_divergence(p[i], q[i], a, raw=True) for i, a in enumerate(alphas)]
+    assert np.allclose(renyi_divergence(p, q, alphas, raw=True), single, rtol=1e-13)
 
 
 VALUE_ERRORS = [

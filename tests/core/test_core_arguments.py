@@ -58,12 +58,12 @@ def test_many_bad_calls():
 
 
 @pytest.mark.parametrize(
-    "order", [10**400, -(10**400), 1j, "2", None, [[1.0], [1.0, 2.0]], np.ma.array([2.0], mask=[1])]
+    "alpha", [10**400, -(10**400), 1j, "2", None, [[1.0], [1.0, 2.0]], np.ma.array([2.0], mask=[1])]
 )
-def test_wrong_orders(order):
+def test_wrong_orders(alpha):
     for function in (rt.renyi_divergence, rt.renyi_gradient, rt.renyi_hessian, rt.escort, rt.renyi_cross_entropy):
         with pytest.raises((TypeError, ValueError), match="alpha"):
-            function(P, Q, order)
+            function(P, Q, alpha)
 
 
 def test_masked_arrays_are_refused_wherever_they_hide():

@@ -179,8 +179,8 @@ def test_smallest_order():
     assert renyi_divergence(p, q, tiny) == pytest.approx(tiny * kl, rel=VALUE_ULPS * 2.0**-52)
     assert renyi_divergence(p, q, math.nextafter(tiny, 0)) == 0.0
     with_zero = np.array([0.25, 0.0, 0.75]), np.array([0.25, 0.5, 0.25])
-    for order in (tiny, math.nextafter(tiny, 0), 0.0):
-        assert renyi_divergence(*with_zero, order) == pytest.approx(math.log(2), rel=VALUE_ULPS * 2.0**-52)
+    for alpha in (tiny, math.nextafter(tiny, 0), 0.0):
+        assert renyi_divergence(*with_zero, alpha) == pytest.approx(math.log(2), rel=VALUE_ULPS * 2.0**-52)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 0.9, 1.0, 1.1, 2.0, 1e3])

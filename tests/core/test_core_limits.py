@@ -37,12 +37,12 @@ def test_order_zero_counts_only_the_support():
 def test_limits_are_approached():
     rng = np.random.default_rng(2)
     p, q = rng.dirichlet(np.ones(6), 20), rng.dirichlet(np.ones(6), 20)
-    for order, neighbour in ((1.0, 1 + 2**-50), (1.0, 1 - 2**-50), (INF, 1e18), (0.0, 1e-18)):
-        exact, near = renyi_divergence(p, q, order), renyi_divergence(p, q, neighbour)
+    for alpha, neighbour in ((1.0, 1 + 2**-50), (1.0, 1 - 2**-50), (INF, 1e18), (0.0, 1e-18)):
+        exact, near = renyi_divergence(p, q, alpha), renyi_divergence(p, q, neighbour)
         assert np.allclose(exact, near, rtol=1e-14, atol=1e-15)
-        assert np.allclose(escort(p, q, order), escort(p, q, neighbour), rtol=1e-13, atol=1e-13)
+        assert np.allclose(escort(p, q, alpha), escort(p, q, neighbour), rtol=1e-13, atol=1e-13)
         for wrt in ("p", "q"):
-            a, b = (renyi_gradient(p, q, x, wrt=wrt) for x in (order, neighbour))
+            a, b = (renyi_gradient(p, q, x, wrt=wrt) for x in (alpha, neighbour))
             assert np.allclose(a, b, rtol=1e-12, atol=1e-13)
 
 

@@ -21,19 +21,19 @@ DIGITS = 420
 def test_a_class_that_only_the_peer_allows(depth):
     """q = 0 < p: infinite from order one on, however small p is, with the limits of the derivatives."""
     u, z = [depth, 0.0], [-INF, 0.0]
-    orders = np.array([0.0, 0.3, 0.5, 0.9, 1.0, 1.5, 2.0, 3.0, 1e6, INF])
+    alphas = np.array([0.0, 0.3, 0.5, 0.9, 1.0, 1.5, 2.0, 3.0, 1e6, INF])
     for teacher in (u, np.tile(u, (20, 1))):
-        values = renyi_divergence(teacher, z, orders if teacher is u else np.tile(orders, 2), domain="logits")
-        assert np.array_equal(np.isinf(values), np.tile(orders, values.size // 10) >= 1.0)
-    for order in (1.0, 1.5, 2.0, 3.0, INF):
-        single = renyi_divergence(u, z, order, domain="logits")
+        values = renyi_divergence(teacher, z, alphas if teacher is u else np.tile(alphas, 2), domain="logits")
+        assert np.array_equal(np.isinf(values), np.tile(alphas, values.size // 10) >= 1.0)
+    for alpha in (1.0, 1.5, 2.0, 3.0, INF):
+        single = renyi_divergence(u, z, alpha, domain="logits")
         assert single == INF
-        weights = [math.exp(depth), 1.0] if order == 1.0 else [1.0, 0.0]
-        assert np.array_equal(escort(u, z, order, domain="logits"), weights)
+        weights = [math.exp(depth), 1.0] if alpha == 1.0 else [1.0, 0.0]
+        assert np.array_equal(escort(u, z, alpha, domain="logits"), weights)
         assert np.array_equal(
-            renyi_gradient(u, z, order, domain="logits"), [-weights[0], 1.0 - weights[1] if order > 1 else weights[0]]
+            renyi_gradient(u, z, alpha, domain="logits"), [-weights[0], 1.0 - weights[1] if alpha > 1 else weights[0]]
         )
-        assert np.isnan(renyi_gradient(u, z, order, wrt="alpha", domain="logits"))
+        assert np.isnan(renyi_gradient(u, z, alpha, wrt="alpha", domain="logits"))
     entropies = renyi_cross_entropy(u, z, [0.0, 0.5, 1.0, 1.5], domain="logits")
     assert np.array_equal(np.isinf(entropies), [True, True, True, False])
 
@@ -69,7 +69,7 @@ def draw(rng, spread=(0.0, 1.0, 10.0, 740.0, 746.0, 1e3, 3e3, 1e5)):
         z = u + rng.choice([1e-8, 1e-3, 1.0, 50.0]) * rng.standard_normal(size)
     for x in (u, z):
         x[1:][rng.random(size - 1) < 0.15] = -INF
-    order = float(10 ** rng.uniform(-3, 3)) if rng.random() < 0.7 else float(rng.choice([0.0, 0.5, 1.0, 1.5, 2.0, INF]))
+    alpha = float(10 ** rng.uniform(-3, 3)) if rng.random() < 0.7 else float(rng.choice([0.0, 0.5, 1.0, 1.5, 2.0, INF]))
     if rng.random() < 0.5:
         # the order at which p^alpha q^(1 - alpha) of one class is about one
         logs = [x - np.logaddexp.reduce(x) for x in (u, z)]
@@ -77,42 +77,42 @@ def draw(rng, spread=(0.0, 1.0, 10.0, 740.0, 746.0, 1e3, 3e3, 1e5)):
         with np.errstate(invalid="ignore"):
             ratio = logs[0][at] - logs[1][at]
         if 0.0 < ratio < INF:
-            order = float(1.0 - logs[0][at] / ratio + 1e-3 * rng.standard_normal())
-    return u, z, abs(order)
+            alpha = float(1.0 - logs[0][at] / ratio + 1e-3 * rng.standard_normal())
+    return u, z, abs(alpha)
 
 
-def check_against_the_definition(u, z, order):
+def check_against_the_definition(u, z, alpha):
     p, q = (naive.normalised(x, "logits") for x in (u, z))
-    if order == 0.0:
+    if alpha == 0.0:
         kept = mp.fsum(y for x, y in zip(p, q, strict=True) if x > 0)
         exact = -mp.log(kept) if kept else mp.inf
     else:
-        exact = naive.divergence(p, q, order)
-    value = float(renyi_divergence(u, z, order, domain="logits"))
+        exact = naive.divergence(p, q, alpha)
+    value = float(renyi_divergence(u, z, alpha, domain="logits"))
     if mp.isinf(exact):
         assert value == INF
         return
-    slopes = [renyi_gradient(u, z, order, wrt=wrt, domain="logits") for wrt in ("p", "q")]
+    slopes = [renyi_gradient(u, z, alpha, wrt=wrt, domain="logits") for wrt in ("p", "q")]
     size = sum(np.abs(x[np.isfinite(x)] * g[np.isfinite(x)]).sum() for x, g in zip((u, z), slopes, strict=True))
     assert abs(mp.mpf(value) - exact) <= 4 * 2.0**-52 * (exact + size) + 1e-290
-    if order == 0.0 or math.isinf(order):
+    if alpha == 0.0 or math.isinf(alpha):
         return
     reach = max(abs(x) for x in (*u, *z) if math.isfinite(x))
     for computed, stated, scale in (
-        (slopes[1], naive.student_gradient(p, q, order), 1.0),
-        (slopes[0], naive.teacher_gradient(p, q, order), 1.0 if order == 1.0 else max(1.0, order / abs(order - 1.0))),
+        (slopes[1], naive.student_gradient(p, q, alpha), 1.0),
+        (slopes[0], naive.teacher_gradient(p, q, alpha), 1.0 if alpha == 1.0 else max(1.0, alpha / abs(alpha - 1.0))),
     ):
-        rounding = scale * (64 + 8 * max(order, 1.0) * (1.0 + reach)) * 2.0**-53
+        rounding = scale * (64 + 8 * max(alpha, 1.0) * (1.0 + reach)) * 2.0**-53
         assert max(abs(mp.mpf(float(a)) - b) for a, b in zip(computed, stated, strict=True)) <= rounding
 
 
 @pytest.mark.parametrize("side", [-1e-9, 1e-9])
-@pytest.mark.parametrize("order", [0.5, 1.0 + 1e-5, 4 / 3, 1.5, 2.0])
-def test_beside_the_threshold(side, order):
+@pytest.mark.parametrize("alpha", [0.5, 1.0 + 1e-5, 4 / 3, 1.5, 2.0])
+def test_beside_the_threshold(side, alpha):
     edge = math.log(branches.TINY_PROBABILITY) + side
     with mp.workdps(DIGITS):
         for u, z in (([edge, 0.0], [4 * edge, 0.0]), ([0.0, edge], [edge, 0.0]), ([edge / 2, 0.0], [edge, 0.0])):
-            check_against_the_definition(np.array(u), np.array(z), order)
+            check_against_the_definition(np.array(u), np.array(z), alpha)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -237,10 +237,10 @@ def test_the_pulls_of_the_record_are_bounded_and_measured_again(peers):
     pulls = bad_peers("digits")["pulls"]
     assert set(pulls) == set(peers.PEERS) - {"none", "two"}
     for peer, found in pulls.items():
-        for order in peers.SHOWN:
-            rho, pull = np.array(found[f"{order:g}"]).T
-            assert (pull <= (1 + 1e-5) * peers.bound(order, rho)).all(), peer
-        assert (pull > 0.9 * peers.bound(order, rho)).any(), f"{peer} comes nowhere near at α = 16"
+        for alpha in peers.SHOWN:
+            rho, pull = np.array(found[f"{alpha:g}"]).T
+            assert (pull <= (1 + 1e-5) * peers.bound(alpha, rho)).all(), peer
+        assert (pull > 0.9 * peers.bound(alpha, rho)).any(), f"{peer} comes nowhere near at α = 16"
     again = np.array(peers.pulls(peers._data("digits", ROOT), "untrained", 16.0, 0, 100))
     assert again == pytest.approx(np.array(pulls["untrained"]["16"]), rel=1e-3)
 
@@ -316,8 +316,8 @@ def test_what_the_page_says_of_clipped_pulls(peers):
         scores = bad_peers(data)["scores"]
         for end in map(peers._end, peers.PEERS):
             if f"α = 16{end}" in scores:
-                clipped, order = (np.array(scores[name + end])[:, 1] for name in ("KL, pulls clipped", "α = 16"))
-                differences.append(clipped - order)
+                clipped, alpha = (np.array(scores[name + end])[:, 1] for name in ("KL, pulls clipped", "α = 16"))
+                differences.append(clipped - alpha)
     assert len(differences) == 20
     assert (paired_interval(differences, 0.05 / 20)[1] < 0).all()
     means = np.mean(differences, axis=1)

@@ -203,10 +203,10 @@ def test_the_digits_plateau_is_the_expected_one(finished):
     stated = next(c for c in panel.curves if c.role == "statement")
     assert base.x[-1] == 3000
     assert (base.y[-1], stated.y[-1]) == pytest.approx((0.0125, 0.0125), rel=0.01)
-    for order, expected, error in (
+    for alpha, expected, error in (
         (1.0, (3.12e-3, 3.03e-3), 0.01), (0.5, (5.6e-4, 4.7e-4), 0.02), (0.25, (2.7e-4, 2.1e-4), 0.02),
     ):  # fmt: skip
-        cohort, step = _cohort(order)
+        cohort, step = _cohort(alpha)
         run = train_cohort(cohort, step=step, steps=STEPS)
         assert (run.base[-1, 0, 0], run.mutual[-1, 0, 0]) == pytest.approx(expected, rel=error)
 

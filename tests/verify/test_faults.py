@@ -75,8 +75,8 @@ FAULTS = {
     ),
     "order of the game ignored": (
         "convergence/problems/mutual_learning.py",
-        'self.order = number("order", order, least=0, infinite=True)',
-        "self.order = 1.0",
+        'self.alpha = number("alpha", alpha, least=0, infinite=True)',
+        "self.alpha = 1.0",
         ["C5"],
         {"C5"},
     ),

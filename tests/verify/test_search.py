@@ -62,8 +62,8 @@ def test_a_constant_that_is_too_large_is_not_attained():
 
 
 def test_orders_are_kept():
-    low = Side("Pinsker", PINSKER, divergence, orders=(0, 1))
-    high = Side("Pinsker", PINSKER, divergence, orders=(2, 4))
+    low = Side("Pinsker", PINSKER, divergence, alphas=(0, 1))
+    high = Side("Pinsker", PINSKER, divergence, alphas=(2, 4))
     assert [c.outcome for c in outcomes(low, high)] == ["confirmed", "refuted"]
 
 
@@ -77,7 +77,7 @@ def test_a_path_must_attain_everywhere():
     bound = names.GRADIENT_NORM**2 / alpha
     consensus = Points(np.array([[1e-3, 0.0]] * 2), np.zeros((2, 2)), np.array([1.0, 3.0]), np.zeros((2, 2)))
     far = Points(np.array([[9.0, 0.0]] * 2), np.zeros((2, 2)), np.array([1.0, 3.0]), np.zeros((2, 2)))
-    on, off = (outcomes(Side("path", bound, divergence, orders=(1, 4), path=p)) for p in (consensus, far))
+    on, off = (outcomes(Side("path", bound, divergence, alphas=(1, 4), path=p)) for p in (consensus, far))
     assert [c.outcome for c in on] == ["confirmed"] * 3
     assert [c.outcome for c in off] == ["confirmed", "confirmed", "refuted"]
 

@@ -37,7 +37,7 @@ replicas = 16
 problem = "mutual_learning"
 step = 0.5
 steps = 5
-order = [0.5, 2.0]
+alpha = [0.5, 2.0]
 students = 3
 beta = 0.5
 replicas = 8
@@ -193,8 +193,8 @@ def test_a_cluster_gives_the_same_numbers_though_a_worker_is_killed(file, tmp_pa
         ('[[sweep]]\nproblem = "quadratic"\nsteps = 3\nh = 1.0\nrecords = 100000000000', "integer from 1 to 1000"),
         (GAME + 'data = "mnist"', "no such data; available are"),
         (GAME + "data = 3", "data = 3: expected a name"),
-        (GAME + 'order = "two"', "order = 'two': expected a number"),
-        (GAME + "order = true", "order = True: expected a number"),
+        (GAME + 'alpha = "two"', "alpha = 'two': expected a number"),
+        (GAME + "alpha = true", "alpha = True: expected a number"),
         (GAME + "students = 2.0", "students = 2.0: expected an integer"),
         (GAME + "hidden = [[0, 1.5]]", "expected an integer up to 1000000 or a list of integers"),
         (GAME + "hidden = [[0, 4, 4]]", "one for each of 2 students"),

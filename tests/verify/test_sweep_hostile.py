@@ -27,7 +27,7 @@ PLAIN = {
     "problem": ["quadratic", "double_well"], "h": [0.5, 2.5], "steps": 3, "replicas": 8, "noise": 0.1, "bias": 0.01,
     "records": 2,
 }  # fmt: skip
-GAME = {"problem": "mutual_learning", "step": 0.5, "steps": 2, "order": [0.5, 2.0], "students": 2, "replicas": 8}
+GAME = {"problem": "mutual_learning", "step": 0.5, "steps": 2, "alpha": [0.5, 2.0], "students": 2, "replicas": 8}
 VALUES = [
     None,
     True,

@@ -62,11 +62,11 @@ def _numbers(order: float, **families: Array) -> dict[Any, float]:
     }  # fmt: skip
 
 
-def _named(order: float, p: Array, q: Array, group: Array) -> dict[Any, float]:
+def _named(alpha: float, p: Array, q: Array, group: Array) -> dict[Any, float]:
     """What single theorems name besides; their letters stand for other things where there is more than p and q."""
     return {
-        HIGHER: order + 0.9, TOP: float(np.max(p / q)), names.LEAST: float(np.min(np.log(p / q))),
-        influence.product: 0.7 * order, influence.increase: 0.4, influence.reach: 1.3,
+        HIGHER: alpha + 0.9, TOP: float(np.max(p / q)), names.LEAST: float(np.min(np.log(p / q))),
+        influence.product: 0.7 * alpha, influence.increase: 0.4, influence.reach: 1.3,
         names.PEER_MASS: float(p @ group), names.STUDENT_MASS: float(q @ group),
     }  # fmt: skip
 
@@ -77,24 +77,24 @@ def _distributions() -> tuple[Model, ...]:
     q, p, v = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4)), rng.normal(size=4)
     third = rng.dirichlet(np.ones(4))
 
-    def model(name: str, order: float, p: Array, q: Array, v: Array, more: dict[Any, float]) -> Model:
+    def model(name: str, alpha: float, p: Array, q: Array, v: Array, more: dict[Any, float]) -> Model:
         group = np.array([1.0, 0.0, 1.0, 0.0])[: len(p)]
         families = {
-            "p": p, "q": q, "w": escort(p, q, order), "v": v, "s": v, "g": group,
+            "p": p, "q": q, "w": escort(p, q, alpha), "v": v, "s": v, "g": group,
             "z": np.log(q) - 0.3 * v, "u": np.log(p) - 0.3 * v,
         }  # fmt: skip
-        return Model(name, _numbers(order, p=p, q=q) | _named(order, p, q, group) | more, families=families)
+        return Model(name, _numbers(alpha, p=p, q=q) | _named(alpha, p, q, group) | more, families=families)
 
     # What attains the bound of the student's gradient, and that of the peer's.
-    order, odds = 1.7, 2.5
-    far = odds ** (1 + 2 / (order - 1))
-    more = {tilt.X: odds, tilt.Y: far, tilt.EXCESS: order - 1}
-    most = (("student", [odds ** (2 / order), odds], [1.0, odds]), ("peer", [1.0, odds], [1.0, far]))
+    alpha, odds = 1.7, 2.5
+    far = odds ** (1 + 2 / (alpha - 1))
+    more = {tilt.X: odds, tilt.Y: far, tilt.EXCESS: alpha - 1}
+    most = (("student", [odds ** (2 / alpha), odds], [1.0, odds]), ("peer", [1.0, odds], [1.0, far]))
     return (
         *(model(f"two distributions on four classes, α = {a:g}", a, p, q, v, {}) for a in ORDERS),
         *(model(f"three distributions on four classes, α = {a:g}", a, p, q, third, {}) for a in (0.3, 1.7)),
         *(
-            model(f"the two classes that move a {who} the most", order, p / np.sum(p), q / np.sum(q), v[:2], more)
+            model(f"the two classes that move a {who} the most", alpha, p / np.sum(p), q / np.sum(q), v[:2], more)
             for who, p, q in most
         ),
     )
@@ -117,15 +117,15 @@ def _mutual_gradients() -> tuple[Model, ...]:
     inputs, student, peer = rng.normal(size=(5, 2)), rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
     q, p = (softmax(inputs @ weights.T, axis=1) for weights in (student, peer))
 
-    def model(name: str, jacobian: Array, p: Array, q: Array, order: float = 2.0, odds: float = 1.0) -> Model:
+    def model(name: str, jacobian: Array, p: Array, q: Array, alpha: float = 2.0, odds: float = 1.0) -> Model:
         """``jacobian`` has the shape (inputs, classes, parameters)."""
-        w = escort(p, q, order)
+        w = escort(p, q, alpha)
         slope = np.einsum("ncd,nc->d", jacobian, q - w) / len(q)
         most = float(np.linalg.eigvalsh(np.einsum("ncd,nce->de", jacobian, jacobian) / len(q))[-1])
         count = jacobian.shape[2]
         told = {
             gram.gram: most, gram.theta: np.zeros(count), gram.pull: (q - w)[0], mutual_bias.jacobian: np.sqrt(most),
-            **_numbers(order, p=p, q=q), tilt.X: odds,
+            **_numbers(alpha, p=p, q=q), tilt.X: odds,
         }  # fmt: skip
         objectives = {
             "R": sloping(slope),

@@ -33,7 +33,7 @@ class Case(NamedTuple):
     """Logits of three students, (3, rows, classes), an order, a temperature and the type of the tensors."""
 
     logits: np.ndarray
-    order: float
+    alpha: float
     temperature: float
     kind: str
 
@@ -44,15 +44,15 @@ class Case(NamedTuple):
                 yield row, [softmax([mp.mpf(float(x)) / self.temperature for x in z]) for z in self.logits[:, row]]
 
 
-def cases(rng: np.random.Generator, orders: Sequence[float] = ORDERS) -> Iterator[Case]:
+def cases(rng: np.random.Generator, alphas: Sequence[float] = ORDERS) -> Iterator[Case]:
     """One case for every order and type."""
-    for number, order in enumerate(orders):
+    for number, alpha in enumerate(alphas):
         for kind in ALLOWED:
             base = rng.standard_normal((1, len(KEPT), 4))
             apart = np.geomspace(1e-3, 1.0, len(KEPT))[:, None] * rng.standard_normal((3, len(KEPT), 4))
             logits = (base + apart).astype(np.float32).astype(np.float64)
             logits[:, [not kept for kept in KEPT]] = np.nan
-            yield Case(logits, order, (1.0, 4.0)[number % 2], kind)
+            yield Case(logits, alpha, (1.0, 4.0)[number % 2], kind)
 
 
 def tensors(case: Case) -> tuple[list[Tensor], Tensor]:

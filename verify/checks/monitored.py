@@ -15,14 +15,14 @@ from verify.checks.networks import Array, Layers, Setting, Snapshot, digits, fla
 from verify.checks.updates import Update, stated_bias
 from verify.monitor import BiasMonitor
 
-__all__ = ["COUNT", "Watched", "repeated", "watched"]
+__all__ = ["COUNT", "MonitoredRun", "repeated", "watched"]
 
 COUNT, RATE, DECAY, SMOOTHING, TEMPERATURE, ORDER, WEIGHT = 3, 0.5, 0.01, 0.1, 2.5, 2.0, 0.7
 SAMPLES, BATCH, EPOCHS = 1250, 250, 2
 
 
 @dataclass(frozen=True)
-class Watched:
+class MonitoredRun:
     """A run of the trainer with its monitor, which measured every step; and the cohort before and after each."""
 
     monitor: BiasMonitor
@@ -68,7 +68,7 @@ class Watched:
         return {name: float(value) for name, value in row.items()}
 
 
-def watched(seed: int) -> Watched:
+def watched(seed: int) -> MonitoredRun:
     """A short run in double precision by mini-batches, with everything that changes what is measured."""
     from verify.checks.training import own_data, read, undisturbed
     from verify.trainer import Config, Trainer
@@ -91,7 +91,7 @@ def watched(seed: int) -> Watched:
         raise RuntimeError("the trainer's monitor has not measured every step")
     inputs = [x.reshape(SAMPLES, -1)] * COUNT
     seen = [Snapshot(layers, inputs, y, decay=DECAY, smoothing=SMOOTHING, rectified=True) for layers in weights]
-    return Watched(monitor, seen[:-1], seen[1:])
+    return MonitoredRun(monitor, seen[:-1], seen[1:])
 
 
 def repeated(setting: Setting, layers: list[Layers], batch: int, times: int, seed: int) -> tuple[Array, Array]:

@@ -46,9 +46,9 @@ class Measured:
     gram: float
 
 
-def iris_cohort(order: float, beta: float = 1.0, **more: Any) -> MutualLearning:
+def iris_cohort(alpha: float, beta: float = 1.0, **more: Any) -> MutualLearning:
     """Two linear softmax students: one sees the sepals of Fisher's irises, the other the petals."""
-    return MutualLearning(data="iris", order=order, beta=beta, **more)
+    return MutualLearning(data="iris", alpha=alpha, beta=beta, **more)
 
 
 def central_slope(along: Callable[[float], float]) -> float:
@@ -85,20 +85,20 @@ def measure_cohort(cohort: MutualLearning, x: Array) -> list[Measured]:
     out = []
     for k, features in enumerate(cohort.inputs):
         peers = np.delete(logits, k, axis=0)
-        spread = float(np.mean(2 * np.tanh(cohort.order * np.ptp(peers - logits[k], axis=-1) / 4) ** 2))
-        divergence = float(np.mean(renyi_divergence(peers, logits[k], cohort.order, domain="logits")))
+        spread = float(np.mean(2 * np.tanh(cohort.alpha * np.ptp(peers - logits[k], axis=-1) / 4) ** 2))
+        divergence = float(np.mean(renyi_divergence(peers, logits[k], cohort.alpha, domain="logits")))
         norms = np.einsum("ij,ij->i", features, features)
         gram = 2 * cohort.student_smoothness[k]
         out.append(Measured(float(squares[k]), spread, divergence, float(norms.max()), gram))
     return out
 
 
-def measure_networks(rng: np.random.Generator, order: float, count: int) -> list[Measured]:
+def measure_networks(rng: np.random.Generator, alpha: float, count: int) -> list[Measured]:
     """So many random students of two layers, each with two peers from close to it to far away."""
-    return [_measure_network(rng, order) for _ in range(count)]
+    return [_measure_network(rng, alpha) for _ in range(count)]
 
 
-def _measure_network(rng: np.random.Generator, order: float) -> Measured:
+def _measure_network(rng: np.random.Generator, alpha: float) -> Measured:
     samples, classes, width, dim = 12, 3, int(rng.integers(2, 6)), int(rng.integers(1, 4))
     scale = np.exp(rng.uniform(-1, 1))
     own = [
@@ -108,16 +108,16 @@ def _measure_network(rng: np.random.Generator, order: float) -> Measured:
     for apart in np.exp(rng.uniform(-3, 1, 2)):
         cohort.append([(w + apart * rng.normal(size=w.shape), b + apart * rng.normal(size=b.shape)) for w, b in own])
     here = Snapshot(cohort, [rng.normal(size=(samples, dim))] * 3, np.zeros(samples, dtype=np.int64))
-    slope = here.bias(0, order, 1.0)
+    slope = here.bias(0, alpha, 1.0)
     rows = [here.pulled_back(0, np.tile(unit, (samples, 1))) for unit in np.eye(classes)]
     return Measured(
-        float(slope @ slope), float(np.mean(2 * np.tanh(order * here.ranges(0) / 4) ** 2)), here.divergence(0, order),
+        float(slope @ slope), float(np.mean(2 * np.tanh(alpha * here.ranges(0) / 4) ** 2)), here.divergence(0, alpha),
         float(here.jacobian_norms(0).max()), float(np.linalg.norm(np.concatenate(rows), 2) ** 2 / samples),
     )  # fmt: skip
 
 
 def one_input(
-    logits: Array, shares: Array, order: float, beta: float, *, scale: Sequence[float] | None = None
+    logits: Array, shares: Array, alpha: float, beta: float, *, scale: Sequence[float] | None = None
 ) -> tuple[MutualLearning, Array]:
     """Students who all see one input, with these logits (K, C) at the start and these shares (K, C) of its labels.
 
@@ -126,7 +126,7 @@ def one_input(
     count, classes = shares.shape
     sizes = np.ones(count) if scale is None else np.asarray(scale, dtype=np.float64)
     features = [np.full((classes, 1), np.sqrt(max(size**2 - 1, 0.0))) for size in sizes]
-    game = MutualLearning(features, np.arange(classes), order=order, beta=beta, weights=classes * shares)
+    game = MutualLearning(features, np.arange(classes), alpha=alpha, beta=beta, weights=classes * shares)
     start = [
         np.outer(x[0], z) / (x[0] @ x[0])
         for x, z in zip(game.inputs, np.asarray(logits, dtype=np.float64), strict=True)
@@ -134,7 +134,7 @@ def one_input(
     return game, np.concatenate([part.ravel() for part in start])
 
 
-def resting(logits: Array, order: float, beta: float) -> tuple[MutualLearning, Array]:
+def resting(logits: Array, alpha: float, beta: float) -> tuple[MutualLearning, Array]:
     """Students on one input whose labels make these logits (K, C) a point of rest: y = q + β(q - w), w over the peers.
 
     Raises
@@ -150,27 +150,27 @@ def resting(logits: Array, order: float, beta: float) -> tuple[MutualLearning, A
     """
     q, rows = softmax(logits, axis=1), []
     for k, own in enumerate(q):
-        peers = [escort(p, own, order) for j, p in enumerate(q) if j != k]
+        peers = [escort(p, own, alpha) for j, p in enumerate(q) if j != k]
         rows.append(own + beta * (own - np.mean(peers, axis=0)))
     shares = np.array(rows)
     if shares.min() < -1e-12:
         raise ValueError(f"a label's share would be {shares.min():.3g}: use a smaller weight")
-    return one_input(logits, np.maximum(shares, 0.0), order, beta)
+    return one_input(logits, np.maximum(shares, 0.0), alpha, beta)
 
 
-def turning(order: float, spread: float, beta: float) -> tuple[MutualLearning, Array, float]:
+def turning(alpha: float, spread: float, beta: float) -> tuple[MutualLearning, Array, float]:
     """Two students on one input who jump between two points for labels in equal shares, with the step h > 1 of both.
 
     The student's log-odds are ±αρ/2, its peer's ±(αρ/2 - ρ), for α in (0, 2); the peer's Jacobian G is such that it
     jumps too (that of the student at α = 1). The step is in units of the student's Λ.
     """
-    tau = np.tanh(order * spread / 4)
-    h = order * spread / (tau * (2 + 4 * beta))
-    s, u = order * spread / 2, (order / 2 - 1) * spread
-    p, own = 1 / (1 + np.exp(-u)), 1 / (1 + np.exp(-(u + order * spread)))
+    tau = np.tanh(alpha * spread / 4)
+    h = alpha * spread / (tau * (2 + 4 * beta))
+    s, u = alpha * spread / 2, (alpha / 2 - 1) * spread
+    p, own = 1 / (1 + np.exp(-u)), 1 / (1 + np.exp(-(u + alpha * spread)))
     other = u / (2 * (p - 0.5 + beta * (p - own)))
     sizes = np.sqrt([1.0, other / h])
     sizes /= sizes.min()
     logits = np.array([[s / 2, -s / 2], [u / 2, -u / 2]])
-    game, start = one_input(logits, np.full((2, 2), 0.5), order, beta, scale=sizes.tolist())
+    game, start = one_input(logits, np.full((2, 2), 0.5), alpha, beta, scale=sizes.tolist())
     return game, start, h

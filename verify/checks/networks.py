@@ -144,54 +144,54 @@ class Snapshot:
     def _others(self, k: int, temperature: float, peers: list[Array] | None = None) -> list[Array]:
         return [z / temperature for j, z in enumerate(peers or self.logits) if j != k]
 
-    def _pulls(self, k: int, order: float, temperature: float = 1.0, peers: list[Array] | None = None) -> Array:
+    def _pulls(self, k: int, alpha: float, temperature: float = 1.0, peers: list[Array] | None = None) -> Array:
         """Σ_{j≠k} (q_k - w_jk), (N, C), w_jk the escort of an order; q and w of the logits over the temperature."""
         own = self.logits[k] / temperature
-        escorts = [_softmax(order * peer + (1 - order) * own) for peer in self._others(k, temperature, peers)]
+        escorts = [_softmax(alpha * peer + (1 - alpha) * own) for peer in self._others(k, temperature, peers)]
         return len(escorts) * (self.predicted[k] if temperature == 1 else _softmax(own)) - sum(escorts)
 
     def pull(
-        self, k: int, order: float, temperature: float = 1.0, peers: list[Array] | None = None,
+        self, k: int, alpha: float, temperature: float = 1.0, peers: list[Array] | None = None,
         share: NDArray[np.float64] | None = None,
     ) -> Array:  # fmt: skip
         """Σ_{j≠k} E[J_kᵀ(q_k - w_jk)], shape (P,); ``peers`` are logits other than those of this moment.
 
         ``share`` (N,) is the weight of each sample in E, 1 for all unless it is given.
         """
-        each = self._pulls(k, order, temperature, peers)
+        each = self._pulls(k, alpha, temperature, peers)
         return self.mean_pulled_back(k, each if share is None else share[:, None] * each)
 
-    def push(self, k: int, order: float, temperature: float = 1.0) -> Array:
+    def push(self, k: int, alpha: float, temperature: float = 1.0) -> Array:
         """Σ_{j≠k} E[J_kᵀ ∂D(q_k‖q_j)/∂z_k], shape (P,): what student k adds to its peers' losses, unless constant."""
         own = self.logits[k] / temperature
-        slopes = [renyi_gradient(own, z, order, wrt="p", domain="logits") for z in self._others(k, temperature)]
+        slopes = [renyi_gradient(own, z, alpha, wrt="p", domain="logits") for z in self._others(k, temperature)]
         return self.mean_pulled_back(k, np.sum(slopes, axis=0))
 
-    def bias(self, k: int, order: float, beta: float, temperature: float = 1.0) -> Array:
+    def bias(self, k: int, alpha: float, beta: float, temperature: float = 1.0) -> Array:
         """b_k = β∇R_k, R_k the mean divergence from the peers, of logits over a temperature and times its square."""
         peers = len(self.layers) - 1
         if not (peers and beta):
             return np.zeros(len(flat(self.layers[k])))
-        return beta * temperature / peers * self.pull(k, order, temperature)
+        return beta * temperature / peers * self.pull(k, alpha, temperature)
 
-    def sample_gradients(self, k: int, order: float, beta: float) -> Array:
+    def sample_gradients(self, k: int, alpha: float, beta: float) -> Array:
         """∇(L_k + βR_k) of every sample, shape (N, P)."""
-        return self.pulled_back(k, self._slopes(k, order, beta)) + self.decay * flat(self.layers[k])
+        return self.pulled_back(k, self._slopes(k, alpha, beta)) + self.decay * flat(self.layers[k])
 
-    def sample_variance(self, k: int, order: float, beta: float) -> float:
+    def sample_variance(self, k: int, alpha: float, beta: float) -> float:
         """The trace of the covariance of these, in which the decay has no part: ‖vxᵀ‖² = ‖v‖²‖x‖² in every layer."""
-        v = self._slopes(k, order, beta)
+        v = self._slopes(k, alpha, beta)
         squares = [(np.square(v).sum(1) @ (np.square(x).sum(1) + 1)) / len(v) for x, v in self._passed_back(k, v)]
         return float(sum(squares) - np.square(self.mean_pulled_back(k, v)).sum())
 
-    def _slopes(self, k: int, order: float, beta: float) -> Array:
+    def _slopes(self, k: int, alpha: float, beta: float) -> Array:
         """∂(L_k + βR_k)/∂z of every sample but for the decay, (N, C)."""
-        return self._less_target(self.predicted[k]) + beta / (len(self.layers) - 1) * self._pulls(k, order)
+        return self._less_target(self.predicted[k]) + beta / (len(self.layers) - 1) * self._pulls(k, alpha)
 
-    def divergence(self, k: int, order: float, temperature: float = 1.0) -> float:
+    def divergence(self, k: int, alpha: float, temperature: float = 1.0) -> float:
         """The mean divergence D_α from the peers, in nats."""
         own, others = self.logits[k] / temperature, self._others(k, temperature)
-        return float(np.mean([renyi_divergence(z, own, order, domain="logits").mean() for z in others]))
+        return float(np.mean([renyi_divergence(z, own, alpha, domain="logits").mean() for z in others]))
 
     def ranges(self, k: int, temperature: float = 1.0) -> Array:
         """ρ, the range of log(p/q) of every peer and sample, shape (K - 1, N)."""

@@ -92,8 +92,8 @@ def contradicted(panel: Panel, stated: Curve, false: Curve) -> tuple[float, tupl
 
     def at(x: NDArray[np.float64], known: Curve) -> NDArray[np.float64]:
         places, values = on_axis(known.x, panel.x_scale), on_axis(known.y, panel.y_scale)
-        order = np.argsort(places)
-        return np.interp(x, places[order], values[order], left=np.nan, right=np.nan)
+        alpha = np.argsort(places)
+        return np.interp(x, places[alpha], values[alpha], left=np.nan, right=np.nan)
 
     measured = [c for c in panel.curves if c.role in ("measured", "second")]
     mine = [c for c in measured if stated.group in (None, c.group)] or measured
@@ -119,7 +119,7 @@ def scatter_panel(
     upwards: tuple[str, Expr],
     bound: Callable[[np.ndarray], np.ndarray],
     window: tuple[float, float],
-    orders: tuple[float, float],
+    alphas: tuple[float, float],
     worst: Points | None = None,
     scale: Literal["log", "linear"] = "log",
     reference: tuple[str, Callable[[np.ndarray], np.ndarray]] | None = None,
@@ -159,7 +159,7 @@ def scatter_panel(
     kinds: tuple[tuple[int, Role], ...] = ((3, "measured"), (10, "second"))
     rng = context.rng("figure", title)
     for classes, role in kinds:
-        points = Points.random(rng, 250, classes, orders)
+        points = Points.random(rng, 250, classes, alphas)
         curves.append(curve(f"random pairs, {classes} classes", *marks(points), role, style="markers"))
     if worst is not None:
         curves.append(curve("worst two classes", *marks(worst), style="markers", group=1))
@@ -172,7 +172,7 @@ def scatter_panel(
 
 def order_panels(
     context: Context,
-    orders: Sequence[float],
+    alphas: Sequence[float],
     bound: Callable[[float, np.ndarray], np.ndarray],
     *,
     worst: Callable[[float], Points] | None = None,
@@ -182,9 +182,9 @@ def order_panels(
     """A :func:`scatter_panel` for each order, on which the bound, the worst points and the reference may depend."""
     return tuple(
         scatter_panel(
-            context, title=f"order $\\alpha$ = {order:g}", orders=(order, order), bound=partial(bound, order),
-            worst=worst(order) if worst else None,
-            reference=(reference[0], partial(reference[1], order)) if reference else None, **scatter,
+            context, title=f"order $\\alpha$ = {alpha:g}", alphas=(alpha, alpha), bound=partial(bound, alpha),
+            worst=worst(alpha) if worst else None,
+            reference=(reference[0], partial(reference[1], alpha)) if reference else None, **scatter,
         )
-        for order in orders
+        for alpha in alphas
     )  # fmt: skip

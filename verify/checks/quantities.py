@@ -34,34 +34,34 @@ class Points:
 
     teacher: Array
     student: Array
-    order: Array
+    alpha: Array
     vector: Array
 
     @classmethod
     def random(
-        cls, rng: np.random.Generator, count: int, classes: int, orders: tuple[float, float] = (0.1, 10.0)
+        cls, rng: np.random.Generator, count: int, classes: int, alphas: tuple[float, float] = (0.1, 10.0)
     ) -> Points:
         """Pairs from near consensus to far from it, of confident and of hesitant students, at orders in a range."""
         student = 10 ** rng.uniform(-1, 0.7, (count, 1)) * rng.standard_normal((count, classes))
         ratio = 10 ** rng.uniform(-1, 0.9, (count, 1)) * rng.standard_normal((count, classes))
-        order = np.exp(rng.uniform(np.log(orders[0]), np.log(orders[1]), count))
-        return cls(student + ratio, student, order, rng.uniform(0, 1, (count, classes)))
+        alpha = np.exp(rng.uniform(np.log(alphas[0]), np.log(alphas[1]), count))
+        return cls(student + ratio, student, alpha, rng.uniform(0, 1, (count, classes)))
 
     @classmethod
-    def two_classes(cls, odds: ArrayLike, ratio: ArrayLike, order: ArrayLike) -> Points:
+    def two_classes(cls, odds: ArrayLike, ratio: ArrayLike, alpha: ArrayLike) -> Points:
         """Students and log-ratios of two classes, the first class's less the second's; the escort's is odds + α ratio.
 
         >>> Points.two_classes(0.0, [1.0, 2.0], 0.5).teacher.tolist()
         [[1.0, 0.0], [2.0, 0.0]]
         """
-        odds, ratio, order = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x, float)) for x in (odds, ratio, order)))
+        odds, ratio, alpha = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x, float)) for x in (odds, ratio, alpha)))
         student, between = (np.column_stack([x, 0 * x]) for x in (odds, ratio))
-        return cls(student + between, student, order, 0 * student)
+        return cls(student + between, student, alpha, 0 * student)
 
     def at(self, place: int) -> ExactPoint:
         """One point, exactly."""
         rows = (x[place].tolist() for x in (self.teacher, self.student, self.vector))
-        return ExactPoint(*(tuple(mp.mpf(x) for x in row) for row in rows), order=mp.mpf(float(self.order[place])))
+        return ExactPoint(*(tuple(mp.mpf(x) for x in row) for row in rows), alpha=mp.mpf(float(self.alpha[place])))
 
     @cached_property
     def ratio(self) -> Array:
@@ -81,17 +81,17 @@ class Points:
     @cached_property
     def w(self) -> Array:
         """The escort distribution."""
-        return escort(self.teacher, self.student, self.order, domain="logits")
+        return escort(self.teacher, self.student, self.alpha, domain="logits")
 
     @cached_property
     def divergence_and_gradient(self) -> tuple[Array, Array]:
         """D, and q - w."""
-        return renyi_value_and_gradient(self.teacher, self.student, self.order, domain="logits")
+        return renyi_value_and_gradient(self.teacher, self.student, self.alpha, domain="logits")
 
     @cached_property
     def curvatures(self) -> Array:
         """The eigenvalues of the student Hessian in ascending order."""
-        hessian = renyi_hessian(self.teacher, self.student, self.order, wrt="q", domain="logits")
+        hessian = renyi_hessian(self.teacher, self.student, self.alpha, wrt="q", domain="logits")
         return np.asarray(np.linalg.eigvalsh(hessian), dtype=np.float64)
 
 
@@ -102,7 +102,7 @@ class ExactPoint:
     teacher: tuple[Any, ...]
     student: tuple[Any, ...]
     vector: tuple[Any, ...]
-    order: Any
+    alpha: Any
 
     @cached_property
     def p(self) -> list[Any]:
@@ -117,7 +117,7 @@ class ExactPoint:
     @cached_property
     def w(self) -> list[Any]:
         """The escort distribution."""
-        return reference.escort(self.p, self.q, self.order)
+        return reference.escort(self.p, self.q, self.alpha)
 
     @cached_property
     def curvatures(self) -> list[Any]:
@@ -127,7 +127,7 @@ class ExactPoint:
         def covariance(v: Sequence[Any], a: int, b: int) -> Any:
             return (v[a] if a == b else 0) - v[a] * v[b]
 
-        rows = [[covariance(self.q, a, b) - (1 - self.order) * covariance(self.w, a, b) for b in size] for a in size]
+        rows = [[covariance(self.q, a, b) - (1 - self.alpha) * covariance(self.w, a, b) for b in size] for a in size]
         return list(mp.eigsy(mp.matrix(rows), eigvals_only=True))
 
     def describe(self) -> str:
@@ -136,7 +136,7 @@ class ExactPoint:
         def short(v: Sequence[Any]) -> str:
             return "(" + ", ".join(f"{float(x):.3g}" for x in v) + ")"
 
-        return f"α = {float(self.order):.3g}, p = {short(self.p)}, q = {short(self.q)}"
+        return f"α = {float(self.alpha):.3g}, p = {short(self.p)}, q = {short(self.q)}"
 
 
 @dataclass(frozen=True)
@@ -160,16 +160,16 @@ def _log_ratio(x: ExactPoint) -> list[Any]:
     return [mp.log(a / b) for a, b in zip(x.p, x.q, strict=True)]
 
 
-def _distance(x: Sequence[Any], y: Sequence[Any], order: int) -> Any:
-    return mp.norm([a - b for a, b in zip(x, y, strict=True)], order)
+def _distance(x: Sequence[Any], y: Sequence[Any], alpha: int) -> Any:
+    return mp.norm([a - b for a, b in zip(x, y, strict=True)], alpha)
 
 
 def _exact_teacher_norm(x: ExactPoint) -> Any:
-    if x.order == 1:
+    if x.alpha == 1:
         t = _log_ratio(x)
         mean = mp.fsum(a * b for a, b in zip(x.p, t, strict=True))
         return mp.norm([a * (b - mean) for a, b in zip(x.p, t, strict=True)])
-    return abs(x.order / (x.order - 1)) * _distance(x.w, x.p, 2)
+    return abs(x.alpha / (x.alpha - 1)) * _distance(x.w, x.p, 2)
 
 
 def _exact_variance(x: ExactPoint) -> Any:
@@ -183,10 +183,10 @@ def _variance(x: Points) -> Array:
 
 
 QUANTITIES: dict[Basic, Quantity] = {
-    alpha: Quantity(lambda x: x.order, lambda x: x.order),
-    divergence: Quantity(lambda x: x.divergence_and_gradient[0], lambda x: reference.divergence(x.p, x.q, x.order)),
+    alpha: Quantity(lambda x: x.alpha, lambda x: x.alpha),
+    divergence: Quantity(lambda x: x.divergence_and_gradient[0], lambda x: reference.divergence(x.p, x.q, x.alpha)),
     names.rho: Quantity(lambda x: np.ptp(x.ratio, axis=-1), lambda x: _range(_log_ratio(x))),
-    names.SPREAD: Quantity(lambda x: x.order * np.ptp(x.ratio, axis=-1), lambda x: x.order * _range(_log_ratio(x))),
+    names.SPREAD: Quantity(lambda x: x.alpha * np.ptp(x.ratio, axis=-1), lambda x: x.alpha * _range(_log_ratio(x))),
     names.GRADIENT_NORM: Quantity(
         lambda x: np.linalg.norm(x.divergence_and_gradient[1], axis=-1), lambda x: _distance(x.q, x.w, 2)
     ),
@@ -194,7 +194,7 @@ QUANTITIES: dict[Basic, Quantity] = {
         lambda x: np.abs(x.divergence_and_gradient[1]).sum(axis=-1) / 2, lambda x: _distance(x.q, x.w, 1) / 2
     ),
     names.TEACHER_NORM: Quantity(
-        lambda x: np.linalg.norm(renyi_gradient(x.teacher, x.student, x.order, wrt="p", domain="logits"), axis=-1),
+        lambda x: np.linalg.norm(renyi_gradient(x.teacher, x.student, x.alpha, wrt="p", domain="logits"), axis=-1),
         _exact_teacher_norm,
     ),
     names.DISTANCE: Quantity(lambda x: np.abs(x.p - x.q).sum(axis=-1), lambda x: _distance(x.p, x.q, 1)),
@@ -209,7 +209,7 @@ QUANTITIES: dict[Basic, Quantity] = {
     names.PEER_MASS: Quantity(lambda x: x.p[..., : _half(x.p)].sum(axis=-1), lambda x: mp.fsum(x.p[: _half(x.p)])),
     names.STUDENT_MASS: Quantity(lambda x: x.q[..., : _half(x.q)].sum(axis=-1), lambda x: mp.fsum(x.q[: _half(x.q)])),
     names.FLOOR: Quantity(lambda x: np.minimum(x.p.min(axis=-1), x.q.min(axis=-1)), lambda x: min(min(x.p), min(x.q))),
-    C: Quantity(lambda x: np.full(x.order.shape, x.p.shape[-1]), lambda x: mp.mpf(len(x.p))),
+    C: Quantity(lambda x: np.full(x.alpha.shape, x.p.shape[-1]), lambda x: mp.mpf(len(x.p))),
     names.LEAST_PROBABILITY: Quantity(lambda x: x.q.min(axis=-1), lambda x: min(x.q)),
 }
 """What can stand in an inequality that is searched."""
@@ -230,7 +230,7 @@ def evaluator(expression: Expr, modules: str) -> Callable[[Points | ExactPoint],
     def evaluate(x: Points | ExactPoint) -> Any:
         if isinstance(x, Points):
             value = function(*(quantity.computed(x) for quantity in quantities))
-            return np.broadcast_to(np.asarray(value, dtype=float), x.order.shape)
+            return np.broadcast_to(np.asarray(value, dtype=float), x.alpha.shape)
         return mp.mpf(function(*(quantity.exact(x) for quantity in quantities)))
 
     return evaluate

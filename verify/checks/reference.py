@@ -42,7 +42,7 @@ class Pair:
 
     teacher: NDArray[np.float64]
     student: NDArray[np.float64]
-    order: float
+    alpha: float
 
     def exact(self) -> tuple[list[Any], list[Any]]:
         """Their distributions p and q, at the precision in force."""
@@ -59,7 +59,7 @@ SCALES = (0.5, 4.0)
 """Sums of p and q as the core is given them: the gradient is that of the distributions which they define."""
 
 
-def sample_pairs(rng: np.random.Generator, count: int, orders: Sequence[float], most_classes: int = 6) -> list[Pair]:
+def sample_pairs(rng: np.random.Generator, count: int, alphas: Sequence[float], most_classes: int = 6) -> list[Pair]:
     """Random pairs of logits at scales from near-uniform to confident, half of them near consensus."""
     pairs = []
     for number in range(count):
@@ -68,7 +68,7 @@ def sample_pairs(rng: np.random.Generator, count: int, orders: Sequence[float], 
         student = scale * rng.standard_normal(classes)
         distance = scale if number % 2 else 10 ** rng.uniform(-4, 0)
         pairs.append(
-            Pair(student + distance * rng.standard_normal(classes), student, float(orders[number % len(orders)]))
+            Pair(student + distance * rng.standard_normal(classes), student, float(alphas[number % len(alphas)]))
         )
     return pairs
 
@@ -76,10 +76,10 @@ def sample_pairs(rng: np.random.Generator, count: int, orders: Sequence[float], 
 def beside_limits(rng: np.random.Generator, count: int) -> list[Pair]:
     """Random pairs at each of `BESIDE_LIMITS`, so close at large orders that no class alone decides."""
     pairs = []
-    for order in BESIDE_LIMITS * count:
+    for alpha in BESIDE_LIMITS * count:
         student = 10 ** rng.uniform(-1, 0.5) * rng.standard_normal(int(rng.integers(2, 5)))
-        distance = 10 ** rng.uniform(-2, 0.5) * min(1.0, 4.0 / order)
-        pairs.append(Pair(student + distance * rng.standard_normal(student.size), student, order))
+        distance = 10 ** rng.uniform(-2, 0.5) * min(1.0, 4.0 / alpha)
+        pairs.append(Pair(student + distance * rng.standard_normal(student.size), student, alpha))
     return pairs
 
 
@@ -106,7 +106,7 @@ def rounding(pair: Pair) -> float:
     The promise of the core (docs/accuracy.md): the second is the rounding of log p/q, in the exponent.
     """
     ratio = pair.teacher - pair.student
-    return 2.0**-53 * (64.0 + 4.0 * max(pair.order, 1.0) * float(np.ptp(ratio)))
+    return 2.0**-53 * (64.0 + 4.0 * max(pair.alpha, 1.0) * float(np.ptp(ratio)))
 
 
 def softmax(logits: Vector) -> list[Any]:
@@ -122,26 +122,26 @@ def distance(computed: Vector, exact: Vector) -> float:
     return float(error / mp.norm(list(exact)))
 
 
-def divergence(p: Vector, q: Vector, order: Any) -> Any:
+def divergence(p: Vector, q: Vector, alpha: Any) -> Any:
     """D_α(p‖q) by its definition, at 0, 1 and ∞ by the definition of the limit; p and q sum to one."""
     p, q = [mp.mpf(x) for x in p], [mp.mpf(x) for x in q]
     pairs = list(zip(p, q, strict=True))
-    if order == 0:
+    if alpha == 0:
         return -mp.log(mp.fsum(y for x, y in pairs if x > 0))
-    if any(x > 0 and y == 0 for x, y in pairs) and order >= 1:
+    if any(x > 0 and y == 0 for x, y in pairs) and alpha >= 1:
         return mp.inf
     support = [(x, y) for x, y in pairs if x > 0]
-    if order == 1:
+    if alpha == 1:
         return mp.fsum(x * mp.log(x / y) for x, y in support)
-    if order == mp.inf:
+    if alpha == mp.inf:
         return mp.log(max(x / y for x, y in support))
-    a = mp.mpf(order)
+    a = mp.mpf(alpha)
     return mp.log(mp.fsum(x**a * y ** (1 - a) for x, y in support if y > 0)) / (a - 1)
 
 
-def escort(p: Vector, q: Vector, order: float) -> list[Any]:
+def escort(p: Vector, q: Vector, alpha: float) -> list[Any]:
     """w ∝ p^α q^(1-α), for a finite order."""
-    a = mp.mpf(order)
+    a = mp.mpf(alpha)
     weights = [mp.mpf(x) ** a * mp.mpf(y) ** (1 - a) for x, y in zip(p, q, strict=True)]
     total = mp.fsum(weights)
     return [x / total for x in weights]
@@ -155,7 +155,7 @@ def _along(pair: Pair, at: Sequence[int]) -> Callable[..., Any]:
         logits = [mp.mpf(x) for x in pair.student]
         for index, shift in zip(at, shifts, strict=True):
             logits[index] += shift
-        return divergence(p, softmax(logits), pair.order)
+        return divergence(p, softmax(logits), pair.alpha)
 
     return shifted
 

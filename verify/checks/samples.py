@@ -48,9 +48,9 @@ def settle(game: MutualLearning, x: Array, inverse: Array, *, iterations: int = 
 
 
 @cache
-def _near_truth(task: Task, students: int, order: float, beta: float) -> Array:
+def _near_truth(task: Task, students: int, alpha: float, beta: float) -> Array:
     weights = np.tile(2 * task.points * task.joint(), (students, 1))
-    jacobian = task.game(weights, order, beta).jacobian(task.start(students))
+    jacobian = task.game(weights, alpha, beta).jacobian(task.start(students))
     return np.asarray(np.linalg.pinv(jacobian, rcond=1e-9), dtype=np.float64)
 
 
@@ -113,25 +113,25 @@ class Task:
         out: Array = np.tile(np.column_stack([coefficients, -coefficients]).ravel() / 2, students).astype(np.float64)
         return out
 
-    def game(self, weights: Array, order: float, beta: float) -> MutualLearning:
+    def game(self, weights: Array, alpha: float, beta: float) -> MutualLearning:
         """Students with these weights (..., student, sample) of (point, class)."""
         features = np.repeat(self.inputs, 2, axis=0)
         labels = np.tile([0, 1], self.points)
-        return MutualLearning([features] * weights.shape[-2], labels, order=order, beta=beta, weights=weights)
+        return MutualLearning([features] * weights.shape[-2], labels, alpha=alpha, beta=beta, weights=weights)
 
-    def near_truth(self, students: int, order: float, beta: float) -> Array:
+    def near_truth(self, students: int, alpha: float, beta: float) -> Array:
         """The inverse of the game's Jacobian with all students at the truth, but for shifts of all logits."""
-        return _near_truth(self, students, order, beta)
+        return _near_truth(self, students, alpha, beta)
 
     def settle(
-        self, weights: Array, order: float, beta: float, *, x: Array | None = None, inverse: Array | None = None,
+        self, weights: Array, alpha: float, beta: float, *, x: Array | None = None, inverse: Array | None = None,
         iterations: int = 12, part: float = 1.0,
     ) -> Cohorts:  # fmt: skip
         """Cohorts at rest, by :func:`settle` from the truth with the Jacobian there, or from another x with another."""
         students = weights.shape[-2]
-        game = self.game(weights, order, beta)
+        game = self.game(weights, alpha, beta)
         at = np.broadcast_to(self.start(students) if x is None else x, (len(weights), game.dim))
-        kept = self.near_truth(students, order, beta) if inverse is None else inverse
+        kept = self.near_truth(students, alpha, beta) if inverse is None else inverse
         return settle(game, at, kept, iterations=iterations, part=part)
 
     def gaps(self, cohorts: Cohorts, students: slice) -> Array:
@@ -146,7 +146,7 @@ class Task:
         return np.concatenate([weights, np.broadcast_to(wrong, (*weights.shape[:-2], 1, len(wrong)))], axis=-2)
 
     def beside_wrong_peer(
-        self, weights: Array, orders: Sequence[float], product: float, *, firm: float
+        self, weights: Array, alphas: Sequence[float], product: float, *, firm: float
     ) -> dict[float, Cohorts]:
         """Cohorts at rest beside a wrong peer, at each order α with β = product/α.
 
@@ -156,13 +156,13 @@ class Task:
         expected = self.with_wrong_peer(np.tile(2 * self.points * self.joint(), (good, 1)), firm=firm)
         x = np.concatenate([self.start(good), self.start(1, -3.0 * self.odds)])
         out = {}
-        for order in sorted(orders, reverse=True):
-            game = self.game(expected, order, product / order)
+        for alpha in sorted(alphas, reverse=True):
+            game = self.game(expected, alpha, product / alpha)
             x = find_stationary(game, x, tolerance=1e-10).x
             inverse: Array = np.linalg.pinv(game.jacobian(x), rcond=1e-9).astype(np.float64)
             together = self.with_wrong_peer(weights, firm=firm)
-            out[order] = self.settle(together, order, product / order, x=x, inverse=inverse)
-        return {order: out[order] for order in orders}
+            out[alpha] = self.settle(together, alpha, product / alpha, x=x, inverse=inverse)
+        return {alpha: out[alpha] for alpha in alphas}
 
     def excess(self, cohorts: Cohorts, students: slice = slice(None)) -> Array:
         """The mean over some students of the excess risk E KL(truth‖student) in nats, (cohort,)."""
@@ -176,31 +176,31 @@ class Task:
         value = self.share * (1 - self.share) * self.gaps(cohorts, slice(None)) ** 2 / 2
         return np.asarray(value.mean(axis=(0, 2)))
 
-    def mean_quadratic(self, students: int, order: float, beta: float, *, common: float = 0.0) -> float:
+    def mean_quadratic(self, students: int, alpha: float, beta: float, *, common: float = 0.0) -> float:
         """The mean over samples of :meth:`quadratic`, over 1/n, for samples with a common share: by its covariance."""
         joint, at = self.joint(), self.start(students)
-        inverse, expected = self.near_truth(students, order, beta), np.tile(2 * self.points * joint, (students, 1))
+        inverse, expected = self.near_truth(students, alpha, beta), np.tile(2 * self.points * joint, (students, 1))
         single = np.tile(expected, (2 * self.points, 1, 1))
         shared = np.repeat(2 * self.points * np.eye(2 * self.points)[:, None], students, axis=1)
         # A sample moves the base gradient of its student alone, or those of all.
         single[:, 0] = shared[:, 0]
         means = []
         for weights in (single, shared):
-            game = self.game(weights, order, beta)
+            game = self.game(weights, alpha, beta)
             step = game.gradient(np.tile(at, (len(weights), 1))) @ inverse.T
             means.append(float(joint @ self.quadratic(Cohorts(game, at - step, 0.0))))
         # The mean over students, each of whom has samples of its own: students times that of the first one's.
         return (1 - common) * students * means[0] + common * means[1]
 
-    def risk(self, weights: Array, order: float, beta: float, size: int, *, common: float = 0.0) -> Array:
+    def risk(self, weights: Array, alpha: float, beta: float, size: int, *, common: float = 0.0) -> Array:
         """Excess risks at rest over d/2n, (cohort,); what is linear in the samples is replaced by its mean."""
-        return self.corrected(self.settle(weights, order, beta), weights, size, common=common)
+        return self.corrected(self.settle(weights, alpha, beta), weights, size, common=common)
 
     def corrected(self, rest: Cohorts, weights: Array, size: int, *, common: float = 0.0) -> Array:
         """Excess risks over d/2n of cohorts at rest, what is linear in their samples replaced by its mean."""
-        order, beta, students = rest.game.order, rest.game.beta, weights.shape[-2]
+        alpha, beta, students = rest.game.alpha, rest.game.beta, weights.shape[-2]
         if rest.left > 1e-4:
-            raise RuntimeError(f"cohorts at α = {order}, β = {beta} are not at rest: an update of {rest.left} is left")
-        linear = self.quadratic(self.settle(weights, order, beta, iterations=1))
-        mean = self.mean_quadratic(students, order, beta, common=common) / size
+            raise RuntimeError(f"cohorts at α = {alpha}, β = {beta} are not at rest: an update of {rest.left} is left")
+        linear = self.quadratic(self.settle(weights, alpha, beta, iterations=1))
+        mean = self.mean_quadratic(students, alpha, beta, common=common) / size
         return (self.excess(rest) - linear + mean) / (self.dim / (2 * size))

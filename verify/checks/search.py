@@ -70,7 +70,7 @@ class Side:
     smaller: Expr
     larger: Expr
     attained: bool = False
-    orders: tuple[float, float] = (0.0, float("inf"))
+    alphas: tuple[float, float] = (0.0, float("inf"))
     path: Points | None = None
 
 
@@ -78,15 +78,15 @@ def _interpolated(low: float, high: float, x: NDArray[np.float64]) -> NDArray[np
     return low + (high - low) * x
 
 
-def _points(x: NDArray[np.float64], classes: int, orders: tuple[float, float]) -> Points:
+def _points(x: NDArray[np.float64], classes: int, alphas: tuple[float, float]) -> Points:
     """Points from a unit cube: an order, two scales, and the directions of logits, log-ratio and (if any) vector."""
-    low, high = (float(np.log(np.clip(o, *_ORDERS))) for o in orders)
-    order = np.exp(_interpolated(low, high, x[:, 0]))
+    low, high = (float(np.log(np.clip(o, *_ORDERS))) for o in alphas)
+    alpha = np.exp(_interpolated(low, high, x[:, 0]))
     scales = [10 ** _interpolated(*_SCALES[name], x[:, 1 + n : 2 + n]) for n, name in enumerate(_SCALES)]
     student, ratio, *rest = (2 * part - 1 for part in np.split(x[:, 3:], x[:, 3:].shape[1] // classes, axis=1))
     vector = rest[0] if rest else np.zeros_like(student)
     student, ratio = student * scales[0], ratio * scales[1]
-    return Points(student + ratio, student, np.clip(order, *orders), vector)
+    return Points(student + ratio, student, np.clip(alpha, *alphas), vector)
 
 
 def _float_ratio(smaller: Any, larger: Any) -> Callable[[Points], NDArray[np.float64]]:
@@ -130,7 +130,7 @@ def _strongest(
 
     def loss(x: NDArray[np.float64]) -> NDArray[np.float64]:
         nonlocal least
-        found = -ratio(_points(np.clip(x.T, 0, 1), classes, side.orders))
+        found = -ratio(_points(np.clip(x.T, 0, 1), classes, side.alphas))
         least = min(least, float(found.min()))
         return found
 
@@ -142,13 +142,13 @@ def _strongest(
         callback=lambda x, convergence: least < -_ENOUGH, **options,
     )  # fmt: skip
     if global_.fun < -_ENOUGH:
-        return _points(np.clip(global_.x, 0, 1)[None], classes, side.orders)
+        return _points(np.clip(global_.x, 0, 1)[None], classes, side.alphas)
     local = minimize(
         lambda x: _with_slopes(loss, x), global_.x, jac=True, method="L-BFGS-B", bounds=[(0, 1)] * size,
         options={"maxiter": effort, "maxfun": 2 * effort},
     )  # fmt: skip
     best = local.x if local.fun < global_.fun else global_.x
-    return _points(np.clip(best, 0, 1)[None], classes, side.orders)
+    return _points(np.clip(best, 0, 1)[None], classes, side.alphas)
 
 
 def _compare(side: Side, context: Context, classes: Sequence[int], effort: int) -> list[Comparison]:
@@ -172,7 +172,7 @@ def _compare(side: Side, context: Context, classes: Sequence[int], effort: int) 
     if side.path is not None:
         ratios = []
         with mp.workdps(reference.DIGITS):
-            for place in range(len(side.path.order)):
+            for place in range(len(side.path.alpha)):
                 point = side.path.at(place)
                 ratios.append((_exact_ratio(exact_smaller, exact_larger, point), point.describe()))
         most, least = max(ratios), min(ratios)

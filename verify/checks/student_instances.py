@@ -235,7 +235,7 @@ def _together() -> tuple[Model, ...]:
 def _beside_a_peer() -> Model:
     """A linear softmax student of three classes on two inputs, with one peer at rest, in all outcomes of its noise."""
     sigma, rng = 0.2, np.random.default_rng(20261127)
-    played = MutualLearning([rng.normal(size=(2, 2))] * 2, np.array([0, 2]), order=1.5, beta=0.7)
+    played = MutualLearning([rng.normal(size=(2, 2))] * 2, np.array([0, 2]), alpha=1.5, beta=0.7)
     own, other = played.players
     peer = rng.normal(size=other.stop - own.stop)
 
@@ -255,13 +255,13 @@ def _beside_a_peer() -> Model:
     z, u = played.logits(both(run.x[:, :STEPS]))
     # Over (outcome, step, input, class); J is what the bias does to the logits, which are linear.
     families = {
-        "p": softmax(u, axis=-1), "q": softmax(z, axis=-1), "w": escort(u, z, played.order, domain="logits"),
+        "p": softmax(u, axis=-1), "q": softmax(z, axis=-1), "w": escort(u, z, played.alpha, domain="logits"),
         "J": played.logits(both(run.b))[0],
     }  # fmt: skip
     apart = ((families["q"] - families["w"]) ** 2).sum(axis=-1).mean(axis=(0, 2))
     told = {
         descent.sigma: sigma, mutual.jacobian: played.student_jacobian[0], plateau.beta: played.beta,
-        alpha: played.order, names.rho: float(np.max(np.ptp(u - z, axis=-1))), C: played.classes,
+        alpha: played.alpha, names.rho: float(np.max(np.ptp(u - z, axis=-1))), C: played.classes,
         composed.pairs: played.samples, composed.pull: float(apart.max()),
     }  # fmt: skip
     return run.model(
@@ -273,7 +273,7 @@ def _beside_a_peer() -> Model:
 def _cohort() -> tuple[Model, Model]:
     """Three linear softmax students of four classes at order ½: with a way of all their weights, and on their Φ."""
     sigma, rng = 0.2, np.random.default_rng(20261127)
-    played = MutualLearning(list(rng.normal(size=(3, 5, 2))), np.array([0, 1, 2, 3, 1]), order=0.5, beta=0.7)
+    played = MutualLearning(list(rng.normal(size=(3, 5, 2))), np.array([0, 1, 2, 3, 1]), alpha=0.5, beta=0.7)
 
     def family(x: Array) -> Array:
         """The logits, over (..., student, input, class)."""

@@ -250,11 +250,11 @@ def generalise(
 
     first, last = drawn(x.shape[2], HIDDEN), drawn(HIDDEN, 10)
 
-    def cohort(order: float, weight: float) -> Cohort:
+    def cohort(alpha: float, weight: float) -> Cohort:
         # All seeds are one batch of the losses, which are means over it: a seed's own gradient is S times as large.
         return Cohort(
             [_Seeds(half, first[half].clone(), last[half].clone()) for half in range(2)],
-            Objective(lambda _: order, lambda _: weight),
+            Objective(lambda _: alpha, lambda _: weight),
             lambda groups: torch.optim.SGD(groups, weight_decay=DECAY / seeds), lambda _: step * seeds,
         )  # fmt: skip
 

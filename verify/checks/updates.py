@@ -101,7 +101,7 @@ class _Step:
     before: Snapshot
     after: Snapshot
     gradients: list[Array]
-    orders: tuple[float, ...]
+    alphas: tuple[float, ...]
     weights: tuple[float, ...]
 
     def applied(self, k: int) -> Array:
@@ -111,7 +111,7 @@ class _Step:
     def stated(self, law: Update, k: int) -> Array:
         """b_k by the law."""
         return stated_bias(
-            law, self.before, self.after, k, self.orders[law.late], self.weights[law.late], TEMPERATURE
+            law, self.before, self.after, k, self.alphas[law.late], self.weights[law.late], TEMPERATURE
         )  # fmt: skip
 
 
@@ -174,11 +174,11 @@ def _steps(name: str, seed: int) -> list[_Step]:
                 gradients.append(g)
             shares = [max(n, 0) / (trainer.steps - 1) for n in (number, number - 1)]
             rises = [min(1.0, max(n, 0) / (WARM_UP * trainer.per_epoch)) for n in (number, number - 1)]
-            orders = tuple(ORDER[0] + share * (ORDER[1] - ORDER[0]) for share in shares)
+            alphas = tuple(ORDER[0] + share * (ORDER[1] - ORDER[0]) for share in shares)
             weights = tuple(
                 r * (WEIGHT[0] + share * (WEIGHT[1] - WEIGHT[0])) for r, share in zip(rises, shares, strict=True)
             )
-            out.append(_Step(one, two, gradients, orders, weights))
+            out.append(_Step(one, two, gradients, alphas, weights))
             before = after
     return out
 

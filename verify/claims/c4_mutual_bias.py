@@ -35,18 +35,18 @@ class Subject:
     observable: Expr
     scale: Expr
 
-    def forms(self, order: float, weight: float, jacobian: float, spread: Any, divergence: Any) -> tuple[Any, Any]:
+    def forms(self, alpha: float, weight: float, jacobian: float, spread: Any, divergence: Any) -> tuple[Any, Any]:
         """Both bounds of ‖β∇R‖², the second linear in the mean divergence; the first at one range ρ."""
         both = (self.scale * self.a_priori, self.scale * self.observable)
         forms = function_of(both, beta, mutual.jacobian, notation.alpha, names.rho, MEAN_DIVERGENCE)
-        first, second = forms(weight, jacobian, order, spread, divergence)
+        first, second = forms(weight, jacobian, alpha, spread, divergence)
         return first, second
 
-    def measured(self, order: float, weight: float, found: Measured) -> tuple[float, float]:
+    def measured(self, alpha: float, weight: float, found: Measured) -> tuple[float, float]:
         """Both bounds from measured means: that of 2 tanh²(αρ/4) as it enters the first form."""
         # 2 tanh²(x) at the spread that has this mean, since the form is asserted for each input and then averaged.
-        spread = 4 / order * float(np.arctanh(min(np.sqrt(found.spread / 2), 1 - 1e-15)))
-        return self.forms(order, weight, np.sqrt(found.jacobian), spread, found.divergence)
+        spread = 4 / alpha * float(np.arctanh(min(np.sqrt(found.spread / 2), 1 - 1e-15)))
+        return self.forms(alpha, weight, np.sqrt(found.jacobian), spread, found.divergence)
 
 
 def statement(subject: Subject) -> Statement:
@@ -60,13 +60,13 @@ def statement(subject: Subject) -> Statement:
 
 def _compared(subject: Subject, rng: np.random.Generator) -> list[tuple[float, float]]:
     """The bound that users get is the smaller of both forms."""
-    order, weight, jacobian, spread, divergence = np.exp(rng.uniform(-3, 2, 5))
+    alpha, weight, jacobian, spread, divergence = np.exp(rng.uniform(-3, 2, 5))
     given = {"log_ratio_range": spread, "divergence": divergence}
-    computed = mutual_bias_bound(order, beta=weight, jacobian=jacobian, **given)
-    return [(computed, min(subject.forms(order, weight, jacobian, spread, divergence)))]
+    computed = mutual_bias_bound(alpha, beta=weight, jacobian=jacobian, **given)
+    return [(computed, min(subject.forms(alpha, weight, jacobian, spread, divergence)))]
 
 
-def _strongest(form: int, order: float, points: int) -> tuple[Array, Array]:
+def _strongest(form: int, alpha: float, points: int) -> tuple[Array, Array]:
     """Logits of a pair of two classes for which ‖q - w‖² is greatest, relative to the claim's own form.
 
     The student's log-odds and the logarithm of ρ are sought on a grid, and then around the best of it.
@@ -81,9 +81,9 @@ def _strongest(form: int, order: float, points: int) -> tuple[Array, Array]:
     for half in 8 / 5.0 ** np.arange(6):
         odds, logs = np.meshgrid(*(c + np.linspace(-half, half, points) for c in centre))
         peer, student = pair(odds, logs)
-        squares = (renyi_gradient(peer, student, order, wrt="q", domain="logits") ** 2).sum(axis=-1)
-        divergences = renyi_divergence(peer, student, order, domain="logits")
-        ratio = squares / exact.forms(order, 1.0, 1.0, np.ptp(peer - student, axis=-1), divergences)[form]
+        squares = (renyi_gradient(peer, student, alpha, wrt="q", domain="logits") ** 2).sum(axis=-1)
+        divergences = renyi_divergence(peer, student, alpha, domain="logits")
+        ratio = squares / exact.forms(alpha, 1.0, 1.0, np.ptp(peer - student, axis=-1), divergences)[form]
         best = np.unravel_index(np.argmax(ratio), ratio.shape)
         centre = np.array([odds[best], logs[best]])
     return pair(*centre)
@@ -96,38 +96,38 @@ def search(subject: Subject, context: Context) -> Found:
     One input, two classes, sought so that ‖β∇R‖² is greatest: a linear student with G² = ‖(x, 1)‖².
     """
     points = context.pick(quick=41, full=401)
-    for order in context.each(ORDERS):
+    for alpha in context.each(ORDERS):
         for form, name in enumerate(("a-priori form", "observable form")):
             # The bound does not enter the search, so the claim and its controls face the same pairs.
-            peer, student = context.shared(_strongest, form, order, points)
+            peer, student = context.shared(_strongest, form, alpha, points)
             feature, weight = np.array([1.5, 1.0]), 0.7
-            pull = renyi_gradient(peer, student, order, wrt="q", domain="logits")
+            pull = renyi_gradient(peer, student, alpha, wrt="q", domain="logits")
             square = float(weight**2 * (np.outer(feature, pull) ** 2).sum())
-            divergence = float(renyi_divergence(peer, student, order, domain="logits"))
+            divergence = float(renyi_divergence(peer, student, alpha, domain="logits"))
             spread = float(np.ptp(peer - student))
-            allowed = subject.forms(order, weight, float(np.linalg.norm(feature)), spread, divergence)[form]
+            allowed = subject.forms(alpha, weight, float(np.linalg.norm(feature)), spread, divergence)[form]
             # Near consensus the divergence is a small number that carries the rounding of the logits.
-            yield at_most(f"greatest ratio found, α = {order:g}, {name}", square / allowed, 1 + 1e-9, samples=points**2)
-            if form == 0 or order >= 1:
-                yield at_least(f"attained, α = {order:g}, {name}", square / allowed, ATTAINED, samples=points**2)
+            yield at_most(f"greatest ratio found, α = {alpha:g}, {name}", square / allowed, 1 + 1e-9, samples=points**2)
+            if form == 0 or alpha >= 1:
+                yield at_least(f"attained, α = {alpha:g}, {name}", square / allowed, ATTAINED, samples=points**2)
 
 
 @check("training", cost=2.0)
 def training(subject: Subject, context: Context) -> Found:
     """Does the bias of students on irises stay below both forms?"""
     steps, weight = context.pick(quick=400, full=10_000), 0.7
-    for order in ORDERS:
-        cohort = iris_cohort(order, weight)
+    for alpha in ORDERS:
+        cohort = iris_cohort(alpha, weight)
         rows = context.shared(history, cohort, steps)
         # Over (time, student): the square, and both forms.
         found = np.array([
-            [(weight**2 * one.square, *subject.measured(order, weight, one)) for one in students]
+            [(weight**2 * one.square, *subject.measured(alpha, weight, one)) for one in students]
             for _, students in rows
         ])  # fmt: skip
         for form, name in enumerate(("a-priori form", "observable form"), 1):
             worst = float(np.divide(found[..., 0], found[..., form]).max()) if found[..., form].all() else np.inf
-            yield at_most(f"greatest ratio while training, α = {order:g}, {name}", worst, 1.0)
-        if order == 2.0:
+            yield at_most(f"greatest ratio while training, α = {alpha:g}, {name}", worst, 1.0)
+        if alpha == 2.0:
             times, (square, spread, divergence) = [t for t, _ in rows], found[:, 1].T
             yield panel(
                     "student of the petals, $\\alpha$ = 2", "steps", "squared norm (nats²)",
@@ -141,13 +141,13 @@ def training(subject: Subject, context: Context) -> Found:
 def networks(subject: Subject, context: Context) -> Found:
     """Does that of random two-layer students?"""
     count = context.pick(quick=80, full=5_000)
-    for order in ORDERS:
-        found = context.shared(measure_networks, context.rng("networks", order), order, count)
-        pairs = np.array([[one.square, *subject.measured(order, 1.0, one)] for one in found])
+    for alpha in ORDERS:
+        found = context.shared(measure_networks, context.rng("networks", alpha), alpha, count)
+        pairs = np.array([[one.square, *subject.measured(alpha, 1.0, one)] for one in found])
         for form, name in enumerate(("a-priori form", "observable form"), 1):
             worst = float((pairs[:, 0] / np.maximum(pairs[:, form], 1e-300)).max())
-            yield at_most(f"greatest ratio, two-layer students, α = {order:g}, {name}", worst, 1.0, samples=count)
-        if order == 2.0:
+            yield at_most(f"greatest ratio, two-layer students, α = {alpha:g}, {name}", worst, 1.0, samples=count)
+        if alpha == 2.0:
             least = pairs[:, 1:].min(axis=1)
             ends = (float(least.min()), float(least.max()))
             yield panel(

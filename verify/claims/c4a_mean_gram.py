@@ -39,9 +39,9 @@ def statement(subject: Subject) -> Statement:
     return Statement(words, {"bound": bound, "gram": GRAM, "greatest": GREATEST})
 
 
-def _pull(order: float, found: Measured) -> float:
+def _pull(alpha: float, found: Measured) -> float:
     """The smaller bound of E‖q - w‖² in C4."""
-    return min(found.spread, max(1.0, order) * found.divergence)
+    return min(found.spread, max(1.0, alpha) * found.divergence)
 
 
 @check("numeric")
@@ -50,8 +50,8 @@ def aligned(subject: Subject, context: Context) -> Found:
 
     Linear students with one feature, and peers that pull alike on every input.
     """
-    for order in ORDERS:
-        rng = context.rng("aligned", order)
+    for alpha in ORDERS:
+        rng = context.rng("aligned", alpha)
         worst, attained = 0.0, np.inf
         for _ in range(context.pick(quick=25, full=2000)):
             # One feature without a constant: J_n = x_n ⊗ I. A pull proportional to x_n makes both sides equal.
@@ -59,13 +59,13 @@ def aligned(subject: Subject, context: Context) -> Found:
             small = 1e-3
             student = np.zeros((6, 2))
             peer = np.stack([small * x, np.zeros(6)], axis=1)
-            pull = renyi_gradient(peer, student, order, wrt="q", domain="logits")
+            pull = renyi_gradient(peer, student, alpha, wrt="q", domain="logits")
             gradient = x @ pull / 6
             stated = subject.of(float((x**2).mean()), float((x**2).max())) * float((pull**2).sum(axis=1).mean())
             ratio = float((gradient**2).sum()) / stated
             worst, attained = max(worst, ratio), min(attained, ratio)
-        yield below(f"greatest ‖∇R‖² over stated, aligned pulls, α = {order:g}", worst, 1 + 1e-12)
-        yield at_least(f"attained by aligned pulls, α = {order:g}", attained, 0.999)
+        yield below(f"greatest ‖∇R‖² over stated, aligned pulls, α = {alpha:g}", worst, 1 + 1e-12)
+        yield at_least(f"attained by aligned pulls, α = {alpha:g}", attained, 0.999)
 
 
 @check("training", cost=2.0)
@@ -73,20 +73,20 @@ def measured(subject: Subject, context: Context) -> Found:
     """Do students on irises and two-layer students keep it?"""
     steps = context.pick(quick=300, full=10_000)
     count = context.pick(quick=80, full=5_000)
-    for order in ORDERS:
-        rows = context.shared(history, iris_cohort(order), steps)
+    for alpha in ORDERS:
+        rows = context.shared(history, iris_cohort(alpha), steps)
         every = [one for _, students in rows for one in students]
-        worst = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(order, one)) for one in every)
+        worst = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(alpha, one)) for one in every)
         gain = max(one.gram / one.jacobian for one in every)
-        yield below(f"greatest ratio while training, α = {order:g}", worst, 1.0)
-        yield below(f"mean Gram over greatest Jacobian, α = {order:g}", gain, 1.0)
-        found = context.shared(measure_networks, context.rng("networks", order), order, count)
-        ratio = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(order, one)) for one in found)
-        yield below(f"greatest ratio, two-layer students, α = {order:g}", ratio, 1.0, samples=count)
-        if order == 2.0:
+        yield below(f"greatest ratio while training, α = {alpha:g}", worst, 1.0)
+        yield below(f"mean Gram over greatest Jacobian, α = {alpha:g}", gain, 1.0)
+        found = context.shared(measure_networks, context.rng("networks", alpha), alpha, count)
+        ratio = max(one.square / (subject.of(one.gram, one.jacobian) * _pull(alpha, one)) for one in found)
+        yield below(f"greatest ratio, two-layer students, α = {alpha:g}", ratio, 1.0, samples=count)
+        if alpha == 2.0:
             times, petals = [t for t, _ in rows], [students[1] for _, students in rows]
-            stated = [subject.of(one.gram, one.jacobian) * _pull(order, one) for one in petals]
-            greatest = [one.jacobian * _pull(order, one) for one in petals]
+            stated = [subject.of(one.gram, one.jacobian) * _pull(alpha, one) for one in petals]
+            greatest = [one.jacobian * _pull(alpha, one) for one in petals]
             yield panel(
                     "student of the petals, $\\alpha$ = 2", "steps", "squared norm (nats²)",
                     curve("measured $\\|\\nabla R\\|^2$", times, [one.square for one in petals], style="both"),

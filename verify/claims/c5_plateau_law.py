@@ -66,10 +66,10 @@ def _samples(context: Context) -> int:
     return context.pick(quick=900, full=1797)
 
 
-def _cohort(order: float, samples: int = 1797) -> tuple[MutualLearning, float]:
+def _cohort(alpha: float, samples: int = 1797) -> tuple[MutualLearning, float]:
     """Two linear softmax students, one on each half of the digits, and the step 1/Λ of the less smooth one."""
     halves, labels, _ = game_data("digits", 2)
-    cohort = MutualLearning([half[:samples] for half in halves], labels[:samples], order=order)
+    cohort = MutualLearning([half[:samples] for half in halves], labels[:samples], alpha=alpha)
     return cohort, 1 / cohort.smoothness
 
 
@@ -99,28 +99,28 @@ def full_gradient(right_side: Expr, context: Context) -> Found:
 
     The quick profile takes the least and the greatest order; where they are at rest it takes all.
     """
-    for order in context.each(context.pick(quick=(ORDERS[0], ORDERS[-1]), full=ORDERS)):
-        cohort, step = _cohort(order, _samples(context))
+    for alpha in context.each(context.pick(quick=(ORDERS[0], ORDERS[-1]), full=ORDERS)):
+        cohort, step = _cohort(alpha, _samples(context))
         run = context.shared(train_cohort, cohort, step=step, steps=STEPS)
         off = _off(right_side, np.sqrt(run.base[-1, 0]), np.sqrt(run.mutual[-1, 0]))
         for k, half in enumerate(HALVES):
-            setting = f"α = {order:g}, {half}"
+            setting = f"α = {alpha:g}, {half}"
             yield at_most(f"|‖∇L‖/stated - 1| after {STEPS} steps, {setting}", float(off[k]), NEAR)
             name = f"A² against the sharp bound with measured Z², {setting}"
             yield at_most(name, float(run.mean_base[-1, 0, k]), _bounds(cohort, run, k)[-1])
-        if order == DRAWN:
-            yield _over_training(f"full gradients, $\\alpha$ = {order:g}", right_side, cohort, run)
+        if alpha == DRAWN:
+            yield _over_training(f"full gradients, $\\alpha$ = {alpha:g}", right_side, cohort, run)
 
 
-def _stationary(order: float) -> StationaryPoint:
-    cohort, step = _cohort(order)
+def _stationary(alpha: float) -> StationaryPoint:
+    cohort, step = _cohort(alpha)
     warm = simulate(cohort, step=step, steps=300, replicas=1, seed=0, record=1)
     return find_stationary(cohort, warm.final[0], tolerance=0.01)
 
 
-def _slope_error(order: float, point: StationaryPoint, rng: np.random.Generator) -> float:
+def _slope_error(alpha: float, point: StationaryPoint, rng: np.random.Generator) -> float:
     """Gradients along a random direction against differences of the losses, peers held constant: relative error."""
-    cohort, _ = _cohort(order)
+    cohort, _ = _cohort(alpha)
     worst = 0.0
     for gradient, losses in zip(cohort.gradients(point.x), (cohort.base_losses, cohort.mutual_losses), strict=True):
         for k, own in enumerate(cohort.players):
@@ -137,30 +137,30 @@ def _slope_error(order: float, point: StationaryPoint, rng: np.random.Generator)
 def stationary(right_side: Expr, context: Context) -> Found:
     """Where Newton's method makes the update vanish, do the two norms agree, and does the plateau grow with α?"""
     points: dict[float, StationaryPoint] = {}
-    for order in context.each(ORDERS):
-        point = points[order] = context.shared(_stationary, order)
+    for alpha in context.each(ORDERS):
+        point = points[alpha] = context.shared(_stationary, alpha)
         left = float((point.residual / point.mutual).max())
-        yield at_most(f"update over mutual gradient where Newton's method ended, α = {order:g}", left, 0.01)
+        yield at_most(f"update over mutual gradient where Newton's method ended, α = {alpha:g}", left, 0.01)
         off = _off(right_side, point.base, point.mutual)
-        slope = context.shared(_slope_error, order, point, context.rng("slope", order))
-        yield at_most(f"∇L and ∇R against differences of L and R, α = {order:g}", slope, 1e-6)
+        slope = context.shared(_slope_error, alpha, point, context.rng("slope", alpha))
+        yield at_most(f"∇L and ∇R against differences of L and R, α = {alpha:g}", slope, 1e-6)
         for k, half in enumerate(HALVES):
-            yield at_most(f"|‖∇L‖/stated - 1| there, α = {order:g}, {half}", float(off[k]), CLOSE)
+            yield at_most(f"|‖∇L‖/stated - 1| there, α = {alpha:g}, {half}", float(off[k]), CLOSE)
     for k, half in enumerate(HALVES):
-        levels = [float(points[order].base[k] ** 2) for order in ORDERS]
+        levels = [float(points[alpha].base[k] ** 2) for alpha in ORDERS]
         ratio = max(a / b for a, b in pairwise(levels))
         yield at_most(f"plateau at an order over that at the next larger one, {half}", ratio, GROWTH)
     curves = []
     for k, half in enumerate(HALVES):
-        levels = [points[order].base[k] ** 2 for order in ORDERS]
-        stated = [_stated(right_side, points[order].mutual)[k] ** 2 for order in ORDERS]
+        levels = [points[alpha].base[k] ** 2 for alpha in ORDERS]
+        stated = [_stated(right_side, points[alpha].mutual)[k] ** 2 for alpha in ORDERS]
         curves.append(curve(f"$\\|\\nabla L\\|^2$, {half}", ORDERS, levels, style="markers", group=k))
         curves.append(curve(f"what the law says, {half}", ORDERS, stated, "statement", group=k))
     yield panel("plateau against order", "order $\\alpha$", "squared norm (nats²)", *curves)
 
 
-def _mini_batch_runs(order: float, samples: int, steps: int, seed: int) -> CohortTrajectory:
-    cohort, step = _cohort(order, samples)
+def _mini_batch_runs(alpha: float, samples: int, steps: int, seed: int) -> CohortTrajectory:
+    cohort, step = _cohort(alpha, samples)
     return train_cohort(cohort, step=step, steps=steps, batch=BATCH, replicas=REPLICAS, every=50, record=24, seed=seed)
 
 
@@ -168,24 +168,24 @@ def _mini_batch_runs(order: float, samples: int, steps: int, seed: int) -> Cohor
 def mini_batches(right_side: Expr, context: Context) -> Found:
     """With mini-batches, do the averaged gradients meet at orders that settle soon, and does A² obey the bound?"""
     samples, steps = _samples(context), context.pick(quick=1_000, full=10_000)
-    for order in context.each(context.pick(quick=ORDERS[2:], full=ORDERS)):
-        cohort, _ = _cohort(order, samples)
-        seed = context.seed_for(order)
-        run = context.shared(_mini_batch_runs, order, samples, steps, seed)
+    for alpha in context.each(context.pick(quick=ORDERS[2:], full=ORDERS)):
+        cohort, _ = _cohort(alpha, samples)
+        seed = context.seed_for(alpha)
+        run = context.shared(_mini_batch_runs, alpha, samples, steps, seed)
         for k, half in enumerate(HALVES):
             # So few replicas do not support a confidence bound at the error rate of a run: this describes them.
             measured = zip(run.mean_noise[-1, :, k], run.mean_mutual[-1, :, k], strict=True)
             constants = cohort.student_smoothness[k], run.first_loss[k]
             bounds = [_bound(*constants, noise, bias, run.step, steps) for noise, bias in measured]
             worst = float((run.mean_base[-1, :, k] / bounds).max())
-            name = f"A² over the sharp bound, greatest of {REPLICAS} replicas, described, α = {order:g}, {half}"
+            name = f"A² over the sharp bound, greatest of {REPLICAS} replicas, described, α = {alpha:g}, {half}"
             yield at_most(name, worst, 1.0, samples=REPLICAS)
-            if order in ORDERS[2:]:
+            if alpha in ORDERS[2:]:
                 means = (run.drift_base[:, k].mean(keepdims=True), run.drift_mutual[:, k].mean(keepdims=True))
-                name = f"|‖mean ∇L‖/stated - 1|, mean of {REPLICAS} replicas, described, α = {order:g}, {half}"
+                name = f"|‖mean ∇L‖/stated - 1|, mean of {REPLICAS} replicas, described, α = {alpha:g}, {half}"
                 yield at_most(name, float(_off(right_side, *means)[0]), AVERAGED, samples=REPLICAS)
-        if order == DRAWN:
-            title = f"mini-batches of {BATCH}, $\\alpha$ = {order:g}"
+        if alpha == DRAWN:
+            title = f"mini-batches of {BATCH}, $\\alpha$ = {alpha:g}"
             yield _over_training(title, right_side, cohort, run)
 
 

@@ -68,9 +68,9 @@ def law(subject: Subject, context: Context) -> Found:
     over, near, rises = 0.0, np.inf, np.inf
     for _ in range(count):
         weight, jacobian, spread = np.exp(rng.uniform(-2, 2, 3))
-        orders = np.sort(np.exp(rng.uniform(-6, 3, 50)))
-        root = np.sqrt(mutual_bias_bound(orders, beta=weight, jacobian=jacobian, log_ratio_range=spread))
-        over = max(over, float((root / subject.line(orders, spread, weight, jacobian)).max()))
+        alphas = np.sort(np.exp(rng.uniform(-6, 3, 50)))
+        root = np.sqrt(mutual_bias_bound(alphas, beta=weight, jacobian=jacobian, log_ratio_range=spread))
+        over = max(over, float((root / subject.line(alphas, spread, weight, jacobian)).max()))
         rises = min(rises, float(np.diff(root).min()))
         small = 1e-4 / spread
         tiny = np.sqrt(mutual_bias_bound(small, beta=weight, jacobian=jacobian, log_ratio_range=spread))
@@ -85,7 +85,7 @@ def _schedules(steps: int, step: float) -> dict[str, dict[str, Any]]:
     return {
         "none": {"step": step},
         "step": {"step": step * np.sqrt(falling)},
-        "order": {"step": step, "order": falling},
+        "order": {"step": step, "alpha": falling},
         "weight": {"step": step, "beta": falling},
     }
 
@@ -144,15 +144,15 @@ def training(subject: Subject, context: Context) -> Found:
 
 
 def _law_panel(subject: Subject) -> Panel:
-    orders = np.geomspace(1e-2, 30, 80)
-    root = np.sqrt(mutual_bias_bound(orders, beta=1.0, jacobian=1.0, log_ratio_range=4.0))
-    inside = orders <= 2
+    alphas = np.geomspace(1e-2, 30, 80)
+    root = np.sqrt(mutual_bias_bound(alphas, beta=1.0, jacobian=1.0, log_ratio_range=4.0))
+    inside = alphas <= 2
     return panel(
         "a-priori bound, $\\rho$ = 4", "order $\\alpha$", "$\\zeta(\\alpha)/(\\beta G)$",
-        curve("$\\zeta(\\alpha)$", orders, root),
+        curve("$\\zeta(\\alpha)$", alphas, root),
         curve(
-            "the line that bounds it", orders[inside],
-            np.asarray(subject.line(orders[inside], 4.0, 1.0, 1.0), dtype=float), "statement",
+            "the line that bounds it", alphas[inside],
+            np.asarray(subject.line(alphas[inside], 4.0, 1.0, 1.0), dtype=float), "statement",
         ),
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ FALLEN, STAYED = 0.01, 0.5
 class Subject:
     """The order of the potential, the weights of the dual pair as functions of α, and the bound of ∇Φ."""
 
-    order: Any
+    alpha: Any
     weights: tuple[Expr, Expr]
     bound: Expr = game.WITHOUT_BIAS
 
@@ -55,7 +55,7 @@ def statement(subject: Subject) -> Statement:
     )
     least, most = game.CURVATURES
     formulas = {
-        "order": subject.order, "symmetric": game.potential_target().relation(), "sums": _partition("v", "v", v(i)),
+        "order": subject.alpha, "symmetric": game.potential_target().relation(), "sums": _partition("v", "v", v(i)),
         "dual": game.dual_target(subject.weights).relation(), "least": least, "most": most,
         "bound": Le(descent.AVERAGE, subject.bound, evaluate=False),
     }  # fmt: skip
@@ -73,9 +73,9 @@ def _partition(text: str, latex: str, logits: Expr) -> Equality:
     return named(Named(f"ℓ({text})", rf"\ell({latex})"), log(total(exp(logits))))
 
 
-def _mixed(peer: Array, student: Array, order: Any) -> Array:
+def _mixed(peer: Array, student: Array, alpha: Any) -> Array:
     """∂²D(p‖q)/∂u∂z; symmetric in the classes."""
-    return renyi_hessian(peer, student, order, wrt="mixed")
+    return renyi_hessian(peer, student, alpha, wrt="mixed")
 
 
 def _asymmetry(a: Array, b: Array) -> float:
@@ -91,28 +91,28 @@ def jacobian(subject: Subject, context: Context) -> Found:
     worst, dual = [], []
     for classes in range(2, 6):
         u, z = np.exp(rng.uniform(-1, 1.5, (count, 1))) * rng.normal(size=(2, count, classes))
-        worst.append(_asymmetry(_mixed(u, z, float(subject.order)), _mixed(z, u, float(subject.order))))
-        order = rng.uniform(0.05, 0.95, count)
-        first, second = (weight[:, None, None] for weight in subject.dual(order))
-        dual.append(_asymmetry(first * _mixed(u, z, order), second * _mixed(z, u, 1 - order)))
+        worst.append(_asymmetry(_mixed(u, z, float(subject.alpha)), _mixed(z, u, float(subject.alpha))))
+        alpha = rng.uniform(0.05, 0.95, count)
+        first, second = (weight[:, None, None] for weight in subject.dual(alpha))
+        dual.append(_asymmetry(first * _mixed(u, z, alpha), second * _mixed(z, u, 1 - alpha)))
     allowed = 1e3 * float(np.finfo(float).eps)
     yield at_most("relative asymmetry of the Jacobian", max(worst), allowed, samples=4 * count)
     yield at_most("the same for dual pairs", max(dual), allowed, samples=4 * count)
 
 
-def _difference(order: float, rng: np.random.Generator) -> float:
+def _difference(alpha: float, rng: np.random.Generator) -> float:
     u, z = rng.normal(size=(2, 200, 4))
-    a, b = _mixed(u, z, order), _mixed(z, u, order)
+    a, b = _mixed(u, z, alpha), _mixed(z, u, alpha)
     return float(np.abs(a - b).max(axis=(1, 2)).mean())
 
 
-def _slopes(order: float, count: int, rng: np.random.Generator) -> float:
+def _slopes(alpha: float, count: int, rng: np.random.Generator) -> float:
     """How far slopes of Φ are from the update of three students, relatively."""
     worst = 0.0
     for _ in range(count):
         features = [rng.normal(size=(30, 2 + k)) for k in range(3)]
         labels = np.r_[np.arange(4), rng.integers(0, 4, 26)]
-        cohort = MutualLearning(features, labels, order=order, beta=0.8)
+        cohort = MutualLearning(features, labels, alpha=alpha, beta=0.8)
         x = 0.5 * rng.normal(size=cohort.dim)
         update = np.add(*cohort.gradients(x))
         for own in cohort.players:
@@ -128,7 +128,7 @@ def _slopes(order: float, count: int, rng: np.random.Generator) -> float:
 def gradient(subject: Subject, context: Context) -> Found:
     """Is the update of three students the gradient of Φ?"""
     count = context.pick(quick=3, full=50)
-    worst = context.shared(_slopes, float(subject.order), count, context.rng("cohort"))
+    worst = context.shared(_slopes, float(subject.alpha), count, context.rng("cohort"))
     yield at_most("slope of Φ against the update, relative", worst, 1e-7)
 
 
@@ -137,15 +137,15 @@ def _potential_gradient(cohort: MutualLearning, x: np.ndarray) -> float:
     first, second = cohort.logits(x)
     total = 0.0
     for own, features, wrt in zip(cohort.players, cohort.inputs, ("p", "q"), strict=True):
-        pull = renyi_gradient(first, second, cohort.order, wrt=wrt, domain="logits")
+        pull = renyi_gradient(first, second, cohort.alpha, wrt=wrt, domain="logits")
         mutual = cohort.beta * (features.T @ pull).ravel() / cohort.samples
         total += float(((cohort.gradient(x)[own] + mutual) ** 2).sum())
     return total
 
 
-def _train(order: float, steps: int) -> list[Array]:
+def _train(alpha: float, steps: int) -> list[Array]:
     """Full-gradient training: times, ‖∇Φ‖², Σ‖∇L_k‖², and the mean so far of the squared update."""
-    cohort, marks, rows = iris_cohort(order), set(record_times(steps, 40).tolist()), []
+    cohort, marks, rows = iris_cohort(alpha), set(record_times(steps, 40).tolist()), []
     total = 0.0
 
     def keep(seen: Observed) -> None:
@@ -171,10 +171,10 @@ def _joint_bound(subject: Subject, cohort: MutualLearning, times: float, noise: 
 @check("training", cost=2.0)
 def training(subject: Subject, context: Context) -> Found:
     """Does ∇Φ obey the bound without bias and fall, while ∇L stays?"""
-    order = float(subject.order)
-    cohort = iris_cohort(order)
+    alpha = float(subject.alpha)
+    cohort = iris_cohort(alpha)
     steps = context.pick(quick=2_000, full=10_000)
-    times, joint, base, mean = context.shared(_train, order, steps)
+    times, joint, base, mean = context.shared(_train, alpha, steps)
     early = int(np.searchsorted(times, steps // 10))
     yield at_most("‖∇Φ‖² over Σ‖∇L_k‖² at the end, full gradients", joint[-1] / base[-1], FALLEN)
     yield at_least("Σ‖∇L_k‖² at the end over a tenth of the time", base[-1] / base[early], STAYED)
@@ -191,7 +191,7 @@ def training(subject: Subject, context: Context) -> Found:
     name = f"mean squared gradient over the bound with measured σ², greatest of the replicas, batches of {BATCH}"
     yield at_most(name, max(ratios), 1.0, samples=REPLICAS)
     yield panel(
-        f"irises, $\\alpha$ = {subject.order}", "steps", "squared norm (nats²)",
+        f"irises, $\\alpha$ = {subject.alpha}", "steps", "squared norm (nats²)",
         curve("joint gradient $\\|\\nabla\\Phi\\|^2$", times, joint),
         curve("base gradients $\\Sigma\\|\\nabla L_k\\|^2$", times, base, "second"),
         curve("mean of $\\|\\nabla\\Phi\\|^2$", times, mean, "reference"),
@@ -201,23 +201,23 @@ def training(subject: Subject, context: Context) -> Found:
 
 
 def _asymmetry_panel(subject: Subject, context: Context) -> Panel:
-    orders = np.unique(np.r_[np.linspace(0.02, 2, 34), 0.5])
-    values = [context.shared(_difference, float(a), context.rng("asymmetry")) for a in orders]
-    order = float(subject.order)
-    there = float(np.interp(order, orders, values))
+    alphas = np.unique(np.r_[np.linspace(0.02, 2, 34), 0.5])
+    values = [context.shared(_difference, float(a), context.rng("asymmetry")) for a in alphas]
+    alpha = float(subject.alpha)
+    there = float(np.interp(alpha, alphas, values))
     return panel(
         "asymmetry of the game's Jacobian", "order $\\alpha$", "greatest difference of mixed derivatives",
-        curve("random pairs of four classes", orders, values, style="both"),
+        curve("random pairs of four classes", alphas, values, style="both"),
         curve(
-            "stated: a potential", [order], [0.0], "statement", style="markers",
-            contradicted=None if order == 0.5 else (order, there, 0.0),
+            "stated: a potential", [alpha], [0.0], "statement", style="markers",
+            contradicted=None if alpha == 0.5 else (alpha, there, 0.0),
         ),
         log="",
     )  # fmt: skip
 
 
-def _at(order: Any) -> Subject:
-    return Subject(order, DUAL_WEIGHTS)
+def _at(alpha: Any) -> Subject:
+    return Subject(alpha, DUAL_WEIGHTS)
 
 
 CLAIM = Claim(
@@ -245,7 +245,7 @@ CLAIM = Claim(
     ),
     source=Source("this toolkit", own=True),
     checks=(
-        kernel_check(lambda subject: game.potential(subject.order, subject.weights, bound=subject.bound), cost=20.0),
+        kernel_check(lambda subject: game.potential(subject.alpha, subject.weights, bound=subject.bound), cost=20.0),
         jacobian,
         gradient,
         training,

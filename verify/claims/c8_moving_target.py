@@ -197,15 +197,15 @@ class _Following(SyntheticProblem):
 
     def __init__(self, peer: Array, order: float) -> None:
         super().__init__(dim=2, smoothness=max(order, 1.0) / 2, minimum=0.0, start=np.zeros(2))
-        self.peer, self.order = peer, order
+        self.peer, self.alpha = peer, order
 
     def value(self, x: Array) -> Array:
         """D(p‖q)."""
-        return renyi_divergence(self.peer, x, self.order, domain="logits")
+        return renyi_divergence(self.peer, x, self.alpha, domain="logits")
 
     def gradient(self, x: Array) -> Array:
         """∂D/∂z."""
-        return renyi_gradient(self.peer, x, self.order, wrt="q", domain="logits")
+        return renyi_gradient(self.peer, x, self.alpha, wrt="q", domain="logits")
 
 
 def _chase(steps: int, order: float) -> _Run:

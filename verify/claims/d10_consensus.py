@@ -53,17 +53,17 @@ def _tilted(q: Vector, s: Vector, distance: Any) -> Vector:
     return [x / total for x in weights]
 
 
-def _terms(sides: Expansion, q: Vector, s: Vector, order: Any) -> tuple[Any, Any]:
+def _terms(sides: Expansion, q: Vector, s: Vector, alpha: Any) -> tuple[Any, Any]:
     """The stated coefficients of ε² and ε³."""
-    known = {"q": q, "s": s, "alpha": mp.mpf(order)}
+    known = {"q": q, "s": s, "alpha": mp.mpf(alpha)}
     return value(sides.second, len(q), **known), value(sides.third, len(q), **known)
 
 
-def _half_variance(p: Vector, q: Vector, order: Any) -> tuple[Any, Any]:
+def _half_variance(p: Vector, q: Vector, alpha: Any) -> tuple[Any, Any]:
     """(α/2) Var_q(t), and the range of t."""
     t = [mp.log(x / y) for x, y in zip(p, q, strict=True)]
     mean = mp.fsum(x * y for x, y in zip(q, t, strict=True))
-    return order / 2 * mp.fsum(x * (y - mean) ** 2 for x, y in zip(q, t, strict=True)), max(t) - min(t)
+    return alpha / 2 * mp.fsum(x * (y - mean) ** 2 for x, y in zip(q, t, strict=True)), max(t) - min(t)
 
 
 def _allowed(sides: Expansion, order: Any, spread: Any) -> Any:
@@ -79,32 +79,32 @@ def numeric(sides: Expansion, context: Context) -> Found:
     count = context.pick(quick=30, full=600)
     worst, slopes = Worst(), []
     for number in worst.over(context.each(range(count))):
-        order = mp.mpf(ORDERS[number % len(ORDERS)])
+        alpha = mp.mpf(ORDERS[number % len(ORDERS)])
         size = int(rng.integers(2, 5))
         logits, move = rng.standard_normal(size), rng.standard_normal(size)
         with mp.workdps(2 * reference.DIGITS):
             q, s = reference.softmax(list(logits)), [mp.mpf(x) for x in move]
-            leading, following = _terms(sides, q, s, order)
+            leading, following = _terms(sides, q, s, alpha)
             near = [mp.mpf(10) ** -n for n in (20, 21)]
             pairs = [_tilted(q, s, e) for e in near]
-            exact = [reference.divergence(p, q, order) for p in pairs]
+            exact = [reference.divergence(p, q, alpha) for p in pairs]
             second = float(abs(leading * near[0] ** 2 / exact[0] - 1))
             worst.see("D/ε² at ε = 1e-20 against the second-order term, relative", second, 1e-17)
-            left = [d - _half_variance(p, q, order)[0] for d, p in zip(exact, pairs, strict=True)]
+            left = [d - _half_variance(p, q, alpha)[0] for d, p in zip(exact, pairs, strict=True)]
             third = float(abs(left[0] / near[0] - following * near[0] ** 2) / exact[0])
             worst.see("(D - (α/2) Var)/ε³ against the third-order term, relative to the second", third, 1e-17)
             slopes.append(float(mp.log(abs(left[0] / left[1]), 10)))
             for distance in (1e-3, 1.0, 5.0):
                 p = _tilted(q, s, mp.mpf(distance))
-                half, spread = _half_variance(p, q, order)
-                gap = abs(reference.divergence(p, q, order) - half)
-                worst.see("|D - (α/2) Var_q(t)| over its bound", float(gap / _allowed(sides, order, spread)), 1.0)
+                half, spread = _half_variance(p, q, alpha)
+                gap = abs(reference.divergence(p, q, alpha) - half)
+                worst.see("|D - (α/2) Var_q(t)| over its bound", float(gap / _allowed(sides, alpha, spread)), 1.0)
             # Against the core: what the expansion leaves out is relatively of size ε² ρ².
             distance = mp.mpf(2) ** -20
-            computed = float(renyi_divergence(logits + float(distance) * move, logits, float(order), domain="logits"))
+            computed = float(renyi_divergence(logits + float(distance) * move, logits, float(alpha), domain="logits"))
             exact_logits = [mp.mpf(x) for x in logits + float(distance) * move]
             steps = [(x - mp.mpf(y)) / distance for x, y in zip(exact_logits, logits, strict=True)]
-            leading, following = _terms(sides, q, steps, order)
+            leading, following = _terms(sides, q, steps, alpha)
             expanded = leading * distance**2 + following * distance**3
             error = float(abs(expanded / computed - 1))
             worst.see("renyi_divergence at ε = 2^-20 against both terms, relative", error, 1e-9)
@@ -118,20 +118,20 @@ def _panels(sides: Expansion) -> tuple[Panel, ...]:
     with mp.workdps(reference.DIGITS):
         q, s = ([mp.mpf(x) / 10 for x in row] for row in ((6, 3, 1), (10, -5, 0)))
 
-        def scaled(order: Any, distance: float) -> float:
+        def scaled(alpha: Any, distance: float) -> float:
             p = _tilted(q, s, mp.mpf(distance))
-            return float(reference.divergence(p, q, order) / mp.mpf(distance) ** 2)
+            return float(reference.divergence(p, q, alpha) / mp.mpf(distance) ** 2)
 
-        orders, two = [mp.mpf(x) for x in (0.5, 1.5, 2.5)], mp.mpf(2)
-        measured = [tuple(scaled(a, e) for e in coarse) for a in orders]
-        stated = [float(_terms(sides, q, s, a)[0]) for a in orders]
+        alphas, two = [mp.mpf(x) for x in (0.5, 1.5, 2.5)], mp.mpf(2)
+        measured = [tuple(scaled(a, e) for e in coarse) for a in alphas]
+        stated = [float(_terms(sides, q, s, a)[0]) for a in alphas]
         points = [_tilted(q, s, mp.mpf(e)) for e in coarse]
         halves = [_half_variance(p, q, two) for p in points]
         gaps = [float(abs(reference.divergence(p, q, two) - h)) for p, (h, _) in zip(points, halves, strict=True)]
         bounds = [float(_allowed(sides, two, spread)) for _, spread in halves]
         cubic = float(abs(_terms(sides, q, s, two)[1]))
     curves = []
-    for group, (a, values, level) in enumerate(zip(orders, measured, stated, strict=True)):
+    for group, (a, values, level) in enumerate(zip(alphas, measured, stated, strict=True)):
         name = f"$\\alpha = {float(a):g}$"
         curves.append(curve(f"definition, {name}", coarse, values, style="markers", group=group))
         curves.append(curve(f"stated limit, {name}", fine, level, "statement", group=group))

@@ -39,14 +39,14 @@ def statement(subject: Subject) -> Statement:
 
 
 def sides(subject: Subject) -> tuple[Side, ...]:
-    orders = (0.0, float(subject.greatest_order))
-    return (Side("Pinsker", subject.lower_bound, divergence, attained=True, orders=orders),)
+    alphas = (0.0, float(subject.greatest_order))
+    return (Side("Pinsker", subject.lower_bound, divergence, attained=True, alphas=alphas),)
 
 
-def _symmetric(order: float) -> Points:
+def _symmetric(alpha: float) -> Points:
     """Two classes, p = (1/2+h, 1/2-h) and q = (1/2-h, 1/2+h)."""
     odds = np.geomspace(0.01, 3, 9)
-    return Points.two_classes(-odds, 2 * odds, order)
+    return Points.two_classes(-odds, 2 * odds, alpha)
 
 
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:

@@ -37,7 +37,7 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
     """Variance against mean, for values scaled to [0, 1]."""
     points = Points.random(context.rng("figure"), 300, 4)
     low, high = points.vector.min(axis=1, keepdims=True), points.vector.max(axis=1, keepdims=True)
-    points = Points(points.teacher, points.student, points.order, (points.vector - low) / (high - low))
+    points = Points(points.teacher, points.student, points.alpha, (points.vector - low) / (high - low))
     mean, variance = (evaluator(name, "numpy")(points) for name in (MEAN, VARIANCE))
     two = np.linspace(0.02, 0.98, 13)
     two_logits = np.column_stack([np.log(two / (1 - two)), 0 * two])

@@ -33,8 +33,8 @@ def statement(right_side: Expr) -> Statement:
 
 def sides(right_side: Expr) -> tuple[Side, ...]:
     return (
-        Side("two groups, orders below 1", right_side, divergence, attained=True, orders=(0, 0.99)),
-        Side("two groups, orders above 1", right_side, divergence, attained=True, orders=(1.01, np.inf)),
+        Side("two groups, orders below 1", right_side, divergence, attained=True, alphas=(0, 0.99)),
+        Side("two groups, orders above 1", right_side, divergence, attained=True, alphas=(1.01, np.inf)),
     )
 
 

@@ -40,15 +40,15 @@ def numeric(right_side: Expr, context: Context) -> Found:
     for pair in worst.over(context.each(pairs)):
         with mp.workdps(reference.DIGITS):
             first, second = pair.exact()
-            middle = reference.escort(first, second, pair.order)
-            order = mp.mpf(pair.order)
-            exact = reference.divergence(first, second, order)
+            middle = reference.escort(first, second, pair.alpha)
+            alpha = mp.mpf(pair.alpha)
+            exact = reference.divergence(first, second, alpha)
             # The order is a binary fraction; its reciprocal is taken at 60 digits.
-            error = float(abs(_of(right_side, order, (first, second, middle)) - exact) / exact)
+            error = float(abs(_of(right_side, alpha, (first, second, middle)) - exact) / exact)
         worst.see("the two sides by their definitions (60 digits), relative", error, 1e-30)
-        logs = np.log(escort(pair.teacher, pair.student, pair.order, domain="logits"))
-        if np.isfinite(logs).all() and pair.order <= 2:
-            product = float(renyi_divergence(logs, pair.student, 1 / pair.order, domain="logits"))
+        logs = np.log(escort(pair.teacher, pair.student, pair.alpha, domain="logits"))
+        if np.isfinite(logs).all() and pair.alpha <= 2:
+            product = float(renyi_divergence(logs, pair.student, 1 / pair.alpha, domain="logits"))
             worst.see(of_escort, float(abs(product - exact) / max(exact, mp.mpf("1e-3"))), reference.ROUNDING)
     yield from worst.comparisons()
     yield _panel(right_side)
@@ -58,8 +58,8 @@ def _panel(right_side: Expr) -> Panel:
     first, second = [0.7, 0.2, 0.1], [0.2, 0.5, 0.3]
     fine, coarse = np.geomspace(0.052, 21, 80), np.geomspace(0.052, 21, 15)
 
-    def stated(order: float) -> float:
-        return float(_of(right_side, order, (first, second, reference.escort(first, second, order))))
+    def stated(alpha: float) -> float:
+        return float(_of(right_side, alpha, (first, second, reference.escort(first, second, alpha))))
 
     return panel(
         "one pair of three classes", "order $\\alpha$", "divergence (nats)",

@@ -24,8 +24,8 @@ def statement(right_side: Expr) -> Statement:
 
 def sides(right_side: Expr) -> tuple[Side, ...]:
     return (
-        Side("squared norm, orders up to 2", GRADIENT_NORM**2, right_side, orders=(0, 2)),
-        Side("squared norm, orders from 2", GRADIENT_NORM**2, right_side, orders=(2, np.inf)),
+        Side("squared norm, orders up to 2", GRADIENT_NORM**2, right_side, alphas=(0, 2)),
+        Side("squared norm, orders from 2", GRADIENT_NORM**2, right_side, alphas=(2, np.inf)),
     )
 
 

@@ -45,8 +45,8 @@ def statement(subject: Subject) -> Statement:
 
 
 def sides(subject: Subject) -> tuple[Side, ...]:
-    orders = (float(subject.least_order), np.inf)
-    return (Side("domination", subject.dominated, GRADIENT_NORM**2, attained=True, orders=orders),)
+    alphas = (float(subject.least_order), np.inf)
+    return (Side("domination", subject.dominated, GRADIENT_NORM**2, attained=True, alphas=alphas),)
 
 
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:

@@ -37,24 +37,24 @@ def statement(subject: Subject) -> Statement:
 
 
 def sides(subject: Subject) -> tuple[Side, ...]:
-    orders = (0.0, float(subject.greatest_order))
+    alphas = (0.0, float(subject.greatest_order))
     bound = subject.constant * divergence
-    return (Side("squared norm", GRADIENT_NORM**2, bound, attained=True, orders=orders, path=vertex(0.5, 0.2847)),)
+    return (Side("squared norm", GRADIENT_NORM**2, bound, attained=True, alphas=alphas, path=vertex(0.5, 0.2847)),)
 
 
-def vertex(order: float, mass: float | np.ndarray) -> Points:
+def vertex(alpha: float, mass: float | np.ndarray) -> Points:
     """Two classes, the student with this mass on the first, the escort all but at that vertex."""
     odds = np.log(mass / (1 - np.asarray(mass)))
-    return Points.two_classes(odds, (40 - odds) / order, order)
+    return Points.two_classes(odds, (40 - odds) / alpha, alpha)
 
 
 def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
     constant = float(subject.constant)
     return order_panels(
-        context, ORDERS, lambda order, x: constant * x,
+        context, ORDERS, lambda alpha, x: constant * x,
         across=("$D_\\alpha(p\\|q)$ (nats)", divergence), upwards=("$\\|q-w\\|_2^2$", GRADIENT_NORM**2),
-        window=(0.0, 3.0), worst=lambda order: vertex(order, np.linspace(0.06, 0.94, 15)), scale="linear",
-        reference=("D8, constant 1", lambda order, x: x),
+        window=(0.0, 3.0), worst=lambda alpha: vertex(alpha, np.linspace(0.06, 0.94, 15)), scale="linear",
+        reference=("D8, constant 1", lambda alpha, x: x),
     )  # fmt: skip
 
 

@@ -31,17 +31,17 @@ def statement(right_side: Expr) -> Statement:
     return Statement(words, formulas, {"divergence": along(target.left)})
 
 
-def _at(formula: Any, p: Any, s: Any, order: float) -> list[Any]:
-    return [formula(x, y) for x, y in zip(s, reference.escort(p, s, order), strict=True)]
+def _at(formula: Any, p: Any, s: Any, alpha: float) -> list[Any]:
+    return [formula(x, y) for x, y in zip(s, reference.escort(p, s, alpha), strict=True)]
 
 
 def _core(formula: Any, pair: reference.Pair) -> Iterator[tuple[str, float]]:
     """Errors of the NumPy core, from logits and from probabilities, in units of the rounding that is expected."""
-    logits = renyi_gradient(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
+    logits = renyi_gradient(pair.teacher, pair.student, pair.alpha, wrt="q", domain="logits")
     given, exact = pair.rounded()
-    slopes = given[1] * renyi_gradient(*given, pair.order, wrt="q", domain="probs", normalise=True)
+    slopes = given[1] * renyi_gradient(*given, pair.alpha, wrt="q", domain="probs", normalise=True)
     for kind, computed, (p, s) in (("logits", logits, pair.exact()), ("probabilities of any sum", slopes, exact)):
-        error = reference.distance(computed.tolist(), _at(formula, p, s, pair.order)) / reference.rounding(pair)
+        error = reference.distance(computed.tolist(), _at(formula, p, s, pair.alpha)) / reference.rounding(pair)
         yield f"renyi_gradient from {kind} against the formula, in roundings", error
 
 
@@ -51,7 +51,7 @@ def numeric(right_side: Expr, context: Context) -> Found:
     formula = function_of(right_side, q[k], w[k], modules="mpmath")
 
     def missed(pair: reference.Pair) -> Iterator[tuple[str, float]]:
-        error = reference.distance(_at(formula, *pair.exact(), pair.order), reference.gradient(pair))
+        error = reference.distance(_at(formula, *pair.exact(), pair.alpha), reference.gradient(pair))
         yield "formula against differences of the definition (60 digits), relative", error
 
     pairs = reference.sample_pairs(context.rng("pairs"), context.pick(quick=60, full=2_000), ORDERS)
@@ -72,12 +72,12 @@ def torch_losses(right_side: Expr, context: Context) -> Found:
     worst = Worst()
     count = sum(losses.KEPT)
 
-    def compare(name: str, case: losses.Case, gradient: Any, peers: tuple[int, ...], order: float) -> None:
+    def compare(name: str, case: losses.Case, gradient: Any, peers: tuple[int, ...], alpha: float) -> None:
         masked = gradient[[not kept for kept in losses.KEPT]]
         words, allowed = f"{name} ({case.kind}) against the formula", losses.ALLOWED[case.kind]
         worst.see(words, float(masked.abs().max()), allowed)
         for row, (own, *others) in case.rows():
-            weights = [reference.escort(others[j], own, order) for j in peers]
+            weights = [reference.escort(others[j], own, alpha) for j in peers]
             exact = [
                 case.temperature * mp.fsum(formula(x, v[k]) for v in weights) / len(peers) / count
                 for k, x in enumerate(own)
@@ -92,20 +92,20 @@ def torch_losses(right_side: Expr, context: Context) -> Found:
     with mp.workdps(reference.DIGITS):
         for case in worst.over(losses.cases(context.rng("losses"))):
             (z, u, v), mask = losses.tensors(case)
-            loss = RenyiDivLoss(case.order, temperature=case.temperature)(z, u.detach(), mask)
-            compare("RenyiDivLoss", case, gradient(loss, z), (0,), case.order)
-            both = mutual_loss([z, u, v], case.order, temperature=case.temperature, mask=mask)
-            compare("mutual_loss", case, gradient(both[0], z), (0, 1), case.order)
+            loss = RenyiDivLoss(case.alpha, temperature=case.temperature)(z, u.detach(), mask)
+            compare("RenyiDivLoss", case, gradient(loss, z), (0,), case.alpha)
+            both = mutual_loss([z, u, v], case.alpha, temperature=case.temperature, mask=mask)
+            compare("mutual_loss", case, gradient(both[0], z), (0, 1), case.alpha)
         for case in worst.over(losses.cases(context.rng("schedules"), (0.5,))):
             (z, u, _), mask = losses.tensors(case)
             # on the line, and at a third of the cosine, where it differs from the line
-            for schedule, orders in (
+            for schedule, alphas in (
                 (LinearOrder(0.5, 2.0, 3), (0.5, 1.0, 1.5, 2.0)),
                 (CosineOrder(2.0, 0.5, 3), (2.0, 1.625)),
             ):
                 criterion = MutualLoss(schedule)
-                for order in orders:
-                    compare("schedule", case, gradient(criterion([z, u], mask)[0], z), (0,), order)
+                for alpha in alphas:
+                    compare("schedule", case, gradient(criterion([z, u], mask)[0], z), (0,), alpha)
                     schedule.step()
     yield from worst.comparisons()
 
@@ -117,8 +117,8 @@ def _panel(right_side: Expr) -> Panel:
     fine, coarse = np.geomspace(0.02, 50, 80), np.geomspace(0.02, 50, 15)
     s = np.exp(student)
 
-    def component(order: float) -> float:
-        weights = np.exp(order * teacher + (1 - order) * student)
+    def component(alpha: float) -> float:
+        weights = np.exp(alpha * teacher + (1 - alpha) * student)
         return float(formula(s, weights / weights.sum())[0])
 
     measured = [float(reference.gradient(reference.Pair(teacher, student, a))[0]) for a in coarse]

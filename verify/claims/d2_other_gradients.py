@@ -40,12 +40,12 @@ def statement(sides: Derivatives) -> Statement:
     return Statement(words, entries_of | {name: told.relation() for name, told in targets.items()}, slopes | short)
 
 
-def _stated(sides: Derivatives, p: list[Any], s: list[Any], order: float) -> tuple[list[Any], ...]:
+def _stated(sides: Derivatives, p: list[Any], s: list[Any], alpha: float) -> tuple[list[Any], ...]:
     """The four gradients as the formulas have them; at order one the second only up to a constant."""
     size = len(p)
-    known = {"p": p, "q": s, "w": reference.escort(p, s, order), "alpha": mp.mpf(order)}
+    known = {"p": p, "q": s, "w": reference.escort(p, s, alpha), "alpha": mp.mpf(alpha)}
     student = entries(sides.student, size, **known)
-    if order != 1:
+    if alpha != 1:
         teacher, logits = entries(sides.teacher, size, **known), entries(sides.logits, size, **known)
         return student, teacher, logits, [value(sides.order, size, **known)]
     gaps = differences(sides.teacher_at_one, size, **known)
@@ -65,15 +65,15 @@ def _measured(pair: reference.Pair, p: list[Any], s: list[Any]) -> tuple[list[An
         return mp.diff(moved, vector[index])
 
     u = [mp.mpf(x) for x in pair.teacher]
-    order = mp.mpf(pair.order)
-    student = [along(s, n, lambda v: reference.divergence(p, v, order)) for n in size]
-    teacher = [along(p, n, lambda v: reference.divergence(v, s, order)) for n in size]
-    logits = [along(u, n, lambda v: reference.divergence(reference.softmax(v), s, order)) for n in size]
+    alpha = mp.mpf(pair.alpha)
+    student = [along(s, n, lambda v: reference.divergence(p, v, alpha)) for n in size]
+    teacher = [along(p, n, lambda v: reference.divergence(v, s, alpha)) for n in size]
+    logits = [along(u, n, lambda v: reference.divergence(reference.softmax(v), s, alpha)) for n in size]
     with mp.workdps(4 * reference.DIGITS):
         # Beside order one, what Σp misses of 1 is divided by α - 1 and by the step.
         exact = pair.exact()
         step = mp.mpf(10) ** -reference.DIGITS
-        slope = mp.diff(lambda a: reference.divergence(*exact, a), order, h=step)
+        slope = mp.diff(lambda a: reference.divergence(*exact, a), alpha, h=step)
     return student, teacher, logits, [slope]
 
 
@@ -88,7 +88,7 @@ def _computed(pair: reference.Pair) -> list[list[float]]:
     probabilities = {"domain": "probs", "normalise": True}
     calls: list[Any] = [(wrt, pair.rounded()[0], probabilities) for wrt in "qp"]
     calls += [(wrt, [pair.teacher, pair.student], {"domain": "logits"}) for wrt in ("p", "alpha")]
-    gradients = (renyi_gradient(*given, pair.order, wrt=wrt, **how) for wrt, given, how in calls)  # type: ignore[arg-type]
+    gradients = (renyi_gradient(*given, pair.alpha, wrt=wrt, **how) for wrt, given, how in calls)  # type: ignore[arg-type]
     return [np.atleast_1d(gradient).tolist() for gradient in gradients]
 
 
@@ -97,12 +97,12 @@ def _core(
 ) -> Iterator[tuple[list[Any], list[Any]]]:
     """What the core returns, and the formulas at the same arguments."""
     first, second = pair.rounded()[1]
-    stated = _stated(sides, first, second, pair.order)
+    stated = _stated(sides, first, second, pair.alpha)
     for part, at in enumerate((second, first)):
         scale = reference.SCALES[1 - part]
         got = [scale * mp.mpf(g) * x for g, x in zip(computed[part], at, strict=True)]
         yield got, _on_simplex(stated[part], at)
-    stated = _stated(sides, *pair.exact(), pair.order)
+    stated = _stated(sides, *pair.exact(), pair.alpha)
     for part in (2, 3):
         yield [mp.mpf(g) for g in computed[part]], stated[part]
 
@@ -113,8 +113,8 @@ def numeric(sides: Derivatives, context: Context) -> Found:
 
     def missed(pair: reference.Pair) -> Iterator[tuple[str, float]]:
         p, s = pair.exact()
-        stated, measured = list(_stated(sides, p, s, pair.order)), list(context.shared(_measured, pair, p, s))
-        if pair.order == 1:
+        stated, measured = list(_stated(sides, p, s, pair.alpha)), list(context.shared(_measured, pair, p, s))
+        if pair.alpha == 1:
             stated[1], measured[1] = _on_simplex(stated[1], p), _on_simplex(measured[1], p)
         for name, one, other in zip(NAMES, stated, measured, strict=True):
             yield f"{name}, formula against differences of the definition (60 digits)", reference.distance(one, other)
@@ -148,7 +148,7 @@ def torch_losses(sides: Derivatives, context: Context) -> Found:
     with mp.workdps(reference.DIGITS):
         for case in worst.over(losses.cases(context.rng("losses"))):
             (z, u, v), mask = losses.tensors(case)
-            alpha = torch.tensor(case.order, dtype=torch.float64, requires_grad=True)
+            alpha = torch.tensor(case.alpha, dtype=torch.float64, requires_grad=True)
             loss = RenyiDivLoss(alpha, temperature=case.temperature)(z.detach(), u, mask)
             gradient, slope = torch.autograd.grad(loss, (u, alpha))
             fused = RenyiDivLoss(alpha, temperature=case.temperature)(z, u.detach(), mask)
@@ -156,9 +156,9 @@ def torch_losses(sides: Derivatives, context: Context) -> Found:
             slopes = [slope, *(torch.autograd.grad(x, alpha)[0] for x in (fused, both))]
             totals = [mp.mpf(0)] * 2
             for row, (own, *others) in case.rows():
-                _, _, logits, [first] = _stated(sides, others[0], own, case.order)
+                _, _, logits, [first] = _stated(sides, others[0], own, case.alpha)
                 see("RenyiDivLoss, ∂/∂u", case, gradient[row].tolist(), [case.temperature * x / count for x in logits])
-                second = _stated(sides, others[1], own, case.order)[3][0]
+                second = _stated(sides, others[1], own, case.alpha)[3][0]
                 totals = [totals[0] + first, totals[1] + (first + second) / 2]
             totals = [x * case.temperature**2 / count for x in totals]
             names = ("RenyiDivLoss, ∂/∂α", "RenyiDivLoss, ∂/∂α", "mutual_loss, ∂/∂α")
@@ -166,7 +166,7 @@ def torch_losses(sides: Derivatives, context: Context) -> Found:
                 see(name, case, [got.item()], [exact])
         for case in worst.over(losses.cases(context.rng("trained"), (0.5, 2.0))):
             (z, u, _), mask = losses.tensors(case)
-            criterion = MutualLoss(case.order, learn_alpha=True, temperature=case.temperature)
+            criterion = MutualLoss(case.alpha, learn_alpha=True, temperature=case.temperature)
             order = float(torch.as_tensor(criterion.alpha).detach())
             criterion([z, u], mask)[0].backward()
             share = mp.log(mp.mpf(order) / mp.mpf("0.05")) / mp.log(400)

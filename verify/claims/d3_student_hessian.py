@@ -39,27 +39,27 @@ def _formula(right_side: Expr, modules: str) -> Any:
     return function_of(right_side, alpha, KroneckerDelta(k, l), q[k], q[l], w[k], w[l], modules=modules)
 
 
-def _matrix(formula: Any, order: Any, s: Any, e: Any) -> list[list[Any]]:
+def _matrix(formula: Any, alpha: Any, s: Any, e: Any) -> list[list[Any]]:
     size = range(len(s))
-    return [[formula(order, int(a == b), s[a], s[b], e[a], e[b]) for b in size] for a in size]
+    return [[formula(alpha, int(a == b), s[a], s[b], e[a], e[b]) for b in size] for a in size]
 
 
 def _core(formula: Any, pair: reference.Pair) -> Iterator[tuple[str, float]]:
     """Errors of the NumPy core, from logits and from probabilities, in units of the rounding that is expected."""
-    logits = renyi_hessian(pair.teacher, pair.student, pair.order, wrt="q", domain="logits")
+    logits = renyi_hessian(pair.teacher, pair.student, pair.alpha, wrt="q", domain="logits")
     (given, q), (first, second) = pair.rounded()
-    slopes = renyi_gradient(given, q, pair.order, wrt="q", domain="probs", normalise=True)
+    slopes = renyi_gradient(given, q, pair.alpha, wrt="q", domain="probs", normalise=True)
     # In the logarithms of the entries, which are logits.
-    entries = np.outer(q, q) * renyi_hessian(given, q, pair.order, wrt="q", domain="probs", normalise=True)
+    entries = np.outer(q, q) * renyi_hessian(given, q, pair.alpha, wrt="q", domain="probs", normalise=True)
     # In logits Cov_q - Cov_w and α Cov_w cancel where the Hessian passes through zero, as for two classes it may. In
     # probabilities the terms of an entry are of the size of α, and cancel where a class has all of w and q.
-    w = reference.escort(*pair.exact(), pair.order)
-    parts = [pair.order * ((a == b) - y) * x for a, x in enumerate(w) for b, y in enumerate(w)]
+    w = reference.escort(*pair.exact(), pair.alpha)
+    parts = [pair.alpha * ((a == b) - y) * x for a, x in enumerate(w) for b, y in enumerate(w)]
     for kind, product, x, y, least in (
-        ("logits", logits, *pair.exact(), mp.norm(parts) if pair.order < 1 else 0.0),
-        ("probabilities of any sum", entries + np.diag(q * slopes), first, second, max(pair.order, 1.0)),
+        ("logits", logits, *pair.exact(), mp.norm(parts) if pair.alpha < 1 else 0.0),
+        ("probabilities of any sum", entries + np.diag(q * slopes), first, second, max(pair.alpha, 1.0)),
     ):
-        values = mp.matrix(_matrix(formula, mp.mpf(pair.order), y, reference.escort(x, y, pair.order)))
+        values = mp.matrix(_matrix(formula, mp.mpf(pair.alpha), y, reference.escort(x, y, pair.alpha)))
         size = mp.norm(values) + least
         error = float(mp.norm(mp.matrix(product.tolist()) - values) / size) / (4 * reference.rounding(pair))
         yield f"renyi_hessian from {kind} against the formula, in roundings", error
@@ -72,7 +72,7 @@ def numeric(right_side: Expr, context: Context) -> Found:
 
     def missed(pair: reference.Pair) -> Iterator[tuple[str, float]]:
         p, s = pair.exact()
-        values = _matrix(formula, mp.mpf(pair.order), s, reference.escort(p, s, pair.order))
+        values = _matrix(formula, mp.mpf(pair.alpha), s, reference.escort(p, s, pair.alpha))
         truth = context.shared(_exact, pair)
         scale = max(abs(x) for row in truth for x in row)
         errors = [abs(x - y) / scale for a, b in zip(values, truth, strict=True) for x, y in zip(a, b, strict=True)]
@@ -100,12 +100,12 @@ def _panel(right_side: Expr) -> Panel:
         basis, _ = np.linalg.qr(centre)
         return float(np.linalg.eigvalsh(basis.T @ np.array(matrix, dtype=float) @ basis)[0])
 
-    def stated(order: float) -> float:
-        weights = np.exp(order * teacher + (1 - order) * student)
-        return least(_matrix(formula, order, np.exp(student), weights / weights.sum()))
+    def stated(alpha: float) -> float:
+        weights = np.exp(alpha * teacher + (1 - alpha) * student)
+        return least(_matrix(formula, alpha, np.exp(student), weights / weights.sum()))
 
-    def measured(order: float) -> float:
-        pair = reference.Pair(teacher, student, order)
+    def measured(alpha: float) -> float:
+        pair = reference.Pair(teacher, student, alpha)
         return least([[reference.hessian_entry(pair, a, b) for b in range(3)] for a in range(3)])
 
     return panel(

@@ -67,8 +67,8 @@ def _as_expression(first: list[Any], second: list[Any]) -> float:
     """The greatest error of the SymPy expression `divergence` at orders that are no limit, nats."""
     with mp.workdps(reference.DIGITS):
         return max(
-            float(abs(_value(divergence.at_order(order), first, second) - reference.divergence(first, second, at)))
-            for order, at in ((Rational(1, 2), mp.mpf(1) / 2), (Rational(3), mp.mpf(3)))
+            float(abs(_value(divergence.at_order(alpha), first, second) - reference.divergence(first, second, at)))
+            for alpha, at in ((Rational(1, 2), mp.mpf(1) / 2), (Rational(3), mp.mpf(3)))
         )
 
 
@@ -94,9 +94,9 @@ def _beside(first: list[Any], second: list[Any]) -> float:
     p, q = (np.array([float(x) for x in v]) for v in (first, second))
     with mp.workdps(reference.DIGITS):
         x, y = ([mp.mpf(x) / mp.fsum(v.tolist()) for x in v.tolist()] for v in (p, q))
-        exact = [reference.divergence(x, y, mp.mpf(order)) for order in reference.BESIDE_LIMITS]
+        exact = [reference.divergence(x, y, mp.mpf(alpha)) for alpha in reference.BESIDE_LIMITS]
         computed = [
-            [float(renyi_divergence(p, q, order)) for order in reference.BESIDE_LIMITS],
+            [float(renyi_divergence(p, q, alpha)) for alpha in reference.BESIDE_LIMITS],
             renyi_divergence(p, q, np.array(reference.BESIDE_LIMITS)).tolist(),
         ]
         return max(
@@ -148,8 +148,8 @@ def _panels(sides: Sides) -> tuple[Panel, ...]:
     with mp.workdps(reference.DIGITS):
         first = [mp.mpf(x) / 10 for x in (6, 4, 0)]
         second = [mp.mpf(x) / 10 for x in (2, 5, 3)]
-        orders = np.geomspace(1e-3, 1e3, 90)
-        values = [reference.divergence(first, second, mp.mpf(a)) for a in orders]
+        alphas = np.geomspace(1e-3, 1e3, 90)
+        values = [reference.divergence(first, second, mp.mpf(a)) for a in alphas]
         limits = [float(_value(side, first, second)) for side in sides]
         distances = np.geomspace(1e-12, 0.3, 24)
         gaps = [
@@ -159,9 +159,9 @@ def _panels(sides: Sides) -> tuple[Panel, ...]:
             ]
             for point, limit in zip(POINTS, limits, strict=True)
         ]
-    against, from_limit = [curve("$D_\\alpha$, definition", orders, values)], []
+    against, from_limit = [curve("$D_\\alpha$, definition", alphas, values)], []
     for number, (name, limit, gap) in enumerate(zip(("0", "1", "\\infty"), limits, gaps, strict=True)):
-        against.append(curve(f"limit at $\\alpha \\to {name}$", orders, limit, "statement", group=number))
+        against.append(curve(f"limit at $\\alpha \\to {name}$", alphas, limit, "statement", group=number))
         false = (distances[0], gap[0], distances[0]) if gap[0] > 1e3 * distances[0] else None
         label = f"$\\alpha \\to {name}$"
         from_limit.append(curve(label, distances, gap, "statement", style="both", group=number, contradicted=false))

@@ -48,12 +48,12 @@ def _entropy(first: list[Any], second: list[Any]) -> Any:
     return mp.fsum(x * mp.log(x / y) for x, y in zip(first, second, strict=True))
 
 
-def _mixture(any_one: list[Any], p: list[Any], s: list[Any], order: Any) -> Any:
-    return order * _entropy(any_one, p) + (1 - order) * _entropy(any_one, s)
+def _mixture(any_one: list[Any], p: list[Any], s: list[Any], alpha: Any) -> Any:
+    return alpha * _entropy(any_one, p) + (1 - alpha) * _entropy(any_one, s)
 
 
-def _stated(side: Any, p: list[Any], s: list[Any], any_one: list[Any], order: Any) -> Any:
-    return value(side, len(p), p=p, q=s, v=any_one, w=reference.escort(p, s, order), alpha=order)
+def _stated(side: Any, p: list[Any], s: list[Any], any_one: list[Any], alpha: Any) -> Any:
+    return value(side, len(p), p=p, q=s, v=any_one, w=reference.escort(p, s, alpha), alpha=alpha)
 
 
 def _relative(one: Any, other: Any) -> float:
@@ -71,7 +71,7 @@ def numeric(sides: Order, context: Context) -> Found:
         with mp.workdps(reference.DIGITS):
             p, s = pair.exact()
             any_one = reference.softmax(list(2 * others.standard_normal(len(p))))
-            a = mp.mpf(pair.order)
+            a = mp.mpf(pair.alpha)
             exact = context.shared(_slope, p, s, a)
             scaled, mixed = (1 - a) * reference.divergence(p, s, a), _mixture(any_one, p, s, a)
             for name, side, truth, allowed in (
@@ -82,7 +82,7 @@ def numeric(sides: Order, context: Context) -> Found:
                 worst.see(name, _relative(_stated(side, p, s, any_one, a), truth), allowed)
             excesses.append(float((mixed - scaled) / abs(scaled)))
     yield at_least("least excess of the mixture over (1-α) D, relative", min(excesses), 0.0, samples=len(excesses))
-    core = _core(sides, [*pairs, *(x for x in beside if x.order < 1)])
+    core = _core(sides, [*pairs, *(x for x in beside if x.alpha < 1)])
     yield from worst.comparisons()
     yield from core
     yield from _panels(sides)
@@ -95,10 +95,10 @@ def _slope(p: list[Any], s: list[Any], a: Any) -> Any:
 def _core(sides: Order, pairs: list[reference.Pair]) -> tuple[Comparison, ...]:
     """The NumPy core against the formulas, evaluated at 60 digits."""
     worst, rounding = Worst(), reference.ROUNDING
-    orders = np.array([0.0, *ORDERS, 1.0, 1.5, 3.0, np.inf])
+    alphas = np.array([0.0, *ORDERS, 1.0, 1.5, 3.0, np.inf])
     for pair in worst.over(pairs):
-        a = pair.order
-        values = renyi_divergence(pair.teacher, pair.student, orders, domain="logits")
+        a = pair.alpha
+        values = renyi_divergence(pair.teacher, pair.student, alphas, domain="logits")
         own = float(renyi_divergence(pair.teacher, pair.student, a, domain="logits"))
         weights = np.log(escort(pair.teacher, pair.student, a, domain="logits"))
         parts = [float(renyi_divergence(weights, x, 1.0, domain="logits")) for x in (pair.teacher, pair.student)]
@@ -126,16 +126,16 @@ def _panels(sides: Order) -> tuple[Panel, ...]:
         fine, coarse = np.linspace(0.01, 0.99, 60), np.linspace(0.05, 0.95, 10)
         mirrored = [float(_stated(sides.skew, p, s, s, mp.mpf(a))) for a in fine]
         scaled = [float((1 - mp.mpf(a)) * reference.divergence(p, s, a)) for a in coarse]
-        order = mp.mpf(7) / 10
+        alpha = mp.mpf(7) / 10
         between = [reference.escort(p, s, float(t)) for t in fine]
-        stated = [float(_stated(sides.mixture, p, s, x, order)) for x in between]
-        mixed = [float(_mixture(reference.escort(p, s, float(t)), p, s, order)) for t in coarse]
-        least = float((1 - order) * reference.divergence(p, s, order))
-        orders = np.linspace(0.05, 4.0, 25)
-        rising = [float(reference.divergence(p, s, a)) for a in orders]
+        stated = [float(_stated(sides.mixture, p, s, x, alpha)) for x in between]
+        mixed = [float(_mixture(reference.escort(p, s, float(t)), p, s, alpha)) for t in coarse]
+        least = float((1 - alpha) * reference.divergence(p, s, alpha))
+        alphas = np.linspace(0.05, 4.0, 25)
+        rising = [float(reference.divergence(p, s, a)) for a in alphas]
     first = panel(
         "divergence against order", "order $\\alpha$", "$D_\\alpha(p\\Vert q)$ (nats)",
-        curve("definition", orders, rising, style="both"), log="",
+        curve("definition", alphas, rising, style="both"), log="",
     )  # fmt: skip
     left = panel(
         "skew symmetry", "order $\\alpha$", "$(1-\\alpha) D_\\alpha(p\\Vert q)$ (nats)",

@@ -32,9 +32,9 @@ def statement(subject: Subject) -> Statement:
 def sides(subject: Subject) -> tuple[Side, ...]:
     lower, upper = subject
     return (
-        Side("greatest curvature, orders up to 1", GREATEST_CURVATURE, upper, attained=True, orders=(0, 1)),
-        Side("greatest curvature, orders from 1", GREATEST_CURVATURE, upper, attained=True, orders=(1, np.inf)),
-        Side("least curvature, orders below 1", -LEAST_CURVATURE, -lower, attained=True, orders=(0, 0.999)),
+        Side("greatest curvature, orders up to 1", GREATEST_CURVATURE, upper, attained=True, alphas=(0, 1)),
+        Side("greatest curvature, orders from 1", GREATEST_CURVATURE, upper, attained=True, alphas=(1, np.inf)),
+        Side("least curvature, orders below 1", -LEAST_CURVATURE, -lower, attained=True, alphas=(0, 0.999)),
     )
 
 
@@ -54,8 +54,8 @@ def panels(subject: Subject, context: Context) -> tuple[Panel, ...]:
         panel(
             "curvature in the student's logits", "order $\\alpha$",
             "eigenvalue of $\\partial^2 D_\\alpha/\\partial z^2$ (nats)",
-            curve("greatest, random pairs", points.order, points.curvatures[:, -1], style="markers", group=0),
-            curve("least, random pairs", points.order, points.curvatures[:, 0], "second", style="markers", group=0),
+            curve("greatest, random pairs", points.alpha, points.curvatures[:, -1], style="markers", group=0),
+            curve("least, random pairs", points.alpha, points.curvatures[:, 0], "second", style="markers", group=0),
             curve("greatest, worst two classes", coarse, worst, style="markers", group=1),
             curve("least, worst two classes", coarse, student_away[:, 0], "second", style="markers", group=1),
             curve("upper bound", grid, upper, "statement", group=0),

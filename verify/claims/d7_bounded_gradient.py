@@ -41,7 +41,7 @@ def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:
             upwards=("$\\|q - w\\|_2$", GRADIENT_NORM),
             bound=bound,
             window=(0.01, 24.0),
-            orders=(0.13, 7.4),
+            alphas=(0.13, 7.4),
             scale="linear",
             worst=_worst(np.linspace(0.5, 24, 16)),
             reference=("$\\sqrt{2}$", lambda x: np.full_like(x, 2**0.5)),

@@ -33,18 +33,18 @@ def statement(right_side: Expr) -> Statement:
 
 def sides(right_side: Expr) -> tuple[Side, ...]:
     return (
-        Side("squared norm, orders up to 1", GRADIENT_NORM**2, right_side, orders=(0, 1)),
-        Side("squared norm, orders from 1", GRADIENT_NORM**2, right_side, attained=True, orders=(1, np.inf)),
+        Side("squared norm, orders up to 1", GRADIENT_NORM**2, right_side, alphas=(0, 1)),
+        Side("squared norm, orders from 1", GRADIENT_NORM**2, right_side, attained=True, alphas=(1, np.inf)),
         Side("squared total variation, orders from 1", 2 * ESCORT_DISTANCE**2, right_side, attained=True,
-             orders=(1, np.inf)),
+             alphas=(1, np.inf)),
     )  # fmt: skip
 
 
-def _worst(order: float) -> Points:
+def _worst(alpha: float) -> Points:
     """Two classes on the way to consensus; at small orders with the escort at a vertex (D17)."""
-    if order <= 0.5:
-        return vertex(order, np.linspace(0.06, 0.94, 9))
-    return Points.two_classes(0.0, np.geomspace(0.02, 20, 9), order)
+    if alpha <= 0.5:
+        return vertex(alpha, np.linspace(0.06, 0.94, 9))
+    return Points.two_classes(0.0, np.geomspace(0.02, 20, 9), alpha)
 
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:

@@ -31,15 +31,15 @@ def statement(right_side: Expr) -> Statement:
 
 def sides(right_side: Expr) -> tuple[Side, ...]:
     return (
-        Side("norm, orders below 1", TEACHER_NORM, right_side, attained=True, orders=(0, 0.999)),
-        Side("norm, orders above 1", TEACHER_NORM, right_side, attained=True, orders=(1.001, np.inf)),
+        Side("norm, orders below 1", TEACHER_NORM, right_side, attained=True, alphas=(0, 0.999)),
+        Side("norm, orders above 1", TEACHER_NORM, right_side, attained=True, alphas=(1.001, np.inf)),
     )
 
 
-def _worst(order: float) -> Points:
+def _worst(alpha: float) -> Points:
     """Two classes with the peer's mass 1/(1+exp(|α-1|ρ/2)) on the class whose escort mass is the greater."""
-    ratio = np.sign(order - 1) * np.geomspace(0.2, 20, 9)
-    return Points.two_classes(-(order - 1) * ratio / 2 - ratio, ratio, order)
+    ratio = np.sign(alpha - 1) * np.geomspace(0.2, 20, 9)
+    return Points.two_classes(-(alpha - 1) * ratio / 2 - ratio, ratio, alpha)
 
 
 def panels(right_side: Expr, context: Context) -> tuple[Panel, ...]:

@@ -166,10 +166,10 @@ def _optimum(features: Array) -> tuple[Array, Array]:
     return point.x, inverse
 
 
-def _cohorts(features: Sequence[Array], weights: Array, order: float, beta: float) -> Plateaus:
+def _cohorts(features: Sequence[Array], weights: Array, alpha: float, beta: float) -> Plateaus:
     """Newton's method from where each student would stand alone with all data, its Hessian kept, for all cohorts."""
     alone = [_optimum(x) for x in features]
-    cohort = MutualLearning(features, _task()[1], order=order, beta=beta, weights=weights)
+    cohort = MutualLearning(features, _task()[1], alpha=alpha, beta=beta, weights=weights)
     start = np.tile(np.concatenate([start for start, _ in alone]), (len(weights), 1))
     inverse = np.asarray(block_diag(*(inverse for _, inverse in alone)))
     rest = settle(cohort, start, inverse, iterations=5)
@@ -183,9 +183,9 @@ def _own_data(rng: np.random.Generator, cohorts: int, students: int) -> Array:
     return 1 + 0.1 * rng.choice([-1.0, 1.0], (cohorts, students, len(_task()[1])))
 
 
-def _features_apart(order: float, beta: float, weights: Array) -> Plateaus:
+def _features_apart(alpha: float, beta: float, weights: Array) -> Plateaus:
     """Pairs of students who see six features each."""
-    return _cohorts(np.split(_task()[0], 2, axis=1), weights, order, beta)
+    return _cohorts(np.split(_task()[0], 2, axis=1), weights, alpha, beta)
 
 
 def _all_data(size: int, weights: Array) -> Plateaus:

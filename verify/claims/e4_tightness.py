@@ -103,7 +103,7 @@ def _problem(name: str) -> SyntheticProblem:
         signs = 2 * labels - 1
         return problems.get("nonconvex_logistic", features=features, labels=signs, weight=0.01, batch=16, bias=0.001)
     if name == "mutual learning":
-        return problems.get("mutual_learning", hidden=[0, 4], order=2.0, beta=0.5, batch=8)
+        return problems.get("mutual_learning", hidden=[0, 4], alpha=2.0, beta=0.5, batch=8)
     plain = problems.get(name)
     scale = 2 * plain.smoothness * (float(plain.value(plain.start[None])[0]) - plain.minimum)
     return problems.get(name, noise=scale / 100, bias=scale / 20, **NONCONVEX[name])

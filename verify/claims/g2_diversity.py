@@ -128,7 +128,7 @@ def _two_layers(seed: int) -> float:
     rng = np.random.default_rng(seed)
     weights = np.repeat(TASK.draws(rng, 1, 1, 300)[0], 2, axis=0)
     features = np.repeat(TASK.inputs, 2, axis=0)
-    game = MutualLearning([features] * 2, np.tile([0, 1], TASK.points), order=2.0, beta=1.0, hidden=3, weights=weights)
+    game = MutualLearning([features] * 2, np.tile([0, 1], TASK.points), alpha=2.0, beta=1.0, hidden=3, weights=weights)
     start = rng.normal(size=game.dim)
     ends = [
         simulate(one, step=0.5 / game.smoothness, steps=1500, replicas=1, seed=0, record=1, start=start).final[0]
@@ -155,23 +155,23 @@ class Apart:
     minimiser: Array
     hessian: Array
     share: Array
-    order: float
+    alpha: float
 
     def forces(self, logits: Array) -> Array:
         """The gradients of all students' losses, with the pulls of their peers."""
-        return (logits - self.minimiser) @ self.hessian + self.share * _pulls(logits, self.order)
+        return (logits - self.minimiser) @ self.hessian + self.share * _pulls(logits, self.alpha)
 
 
-def _pulls(logits: Array, order: float) -> Array:
+def _pulls(logits: Array, alpha: float) -> Array:
     z = np.stack([logits, np.zeros_like(logits)], axis=-1)
-    each = [[renyi_gradient(u, v, order, wrt="q", domain="logits")[:, 0] for u in z] for v in z]
+    each = [[renyi_gradient(u, v, alpha, wrt="q", domain="logits")[:, 0] for u in z] for v in z]
     return np.sum(each, axis=1) / (len(logits) - 1)
 
 
 def three_apart() -> Apart:
     """Students at rest apart: H and ψ are solved for at logits that were searched for."""
-    logits, order = np.array([[-47.0, -5.0, -25.0], [18.0, -74.0, 39.0], [-1.0, 12.0, 2.0]]), 0.1
-    pulls = _pulls(logits, order)
+    logits, alpha = np.array([[-47.0, -5.0, -25.0], [18.0, -74.0, 39.0], [-1.0, 12.0, 2.0]]), 0.1
+    pulls = _pulls(logits, alpha)
     # H(θ_k - ψ) = -pulls has a solution H if, and only if, the changes of both sides have a symmetric product.
     apart, turned = logits[1:] - logits[0], -(pulls[1:] - pulls[0])
     skew = apart[0] * turned[1] - apart[1] * turned[0]
@@ -179,7 +179,7 @@ def three_apart() -> Apart:
     moved, beside = share * turned, np.cross(apart[0], apart[1])
     hessian = moved.T @ np.linalg.solve(apart @ moved.T, moved) + np.outer(beside, beside) / (beside @ beside)
     minimiser = logits[0] + np.linalg.solve(hessian, share * pulls[0])
-    return Apart(logits, minimiser, hessian, share, order)
+    return Apart(logits, minimiser, hessian, share, alpha)
 
 
 def _three_off() -> float:

@@ -99,9 +99,9 @@ def _beside(weights: Array, firm: float) -> Beside:
     return Beside(excess, rho, pull)
 
 
-def _clean(weights: Array, order: float, weight: float) -> Array:
+def _clean(weights: Array, alpha: float, weight: float) -> Array:
     """Excess risks of four good students."""
-    found = TASK.settle(weights, order, weight, iterations=60, part=0.5)
+    found = TASK.settle(weights, alpha, weight, iterations=60, part=0.5)
     return TASK.excess(found)
 
 

@@ -56,14 +56,14 @@ WEIGHT, SHARE = 0.5, 0.2
 
 
 @dataclass(frozen=True)
-class Budget:
+class Subject:
     """The bound of A, and the law of the update."""
 
     bound: Expr
     update: Update = TRUE
 
 
-def statement(subject: Budget) -> Statement:
+def statement(subject: Subject) -> Statement:
     law = subject.update
     return Statement(
         ("All students move at once" if law.at_once else "The students move one after the other")
@@ -118,7 +118,7 @@ def _full(alpha: float, steps: int, context: Context) -> TrainingPath:
 
 
 @check("training", cost=6.0)
-def full_gradient(subject: Budget, context: Context) -> Found:
+def full_gradient(subject: Subject, context: Context) -> Found:
     """Are the trainer's steps -η(∇L + b), and does A² obey the bound?
 
     Nothing in the bound is taken from the update: the noise is zero and the bias that of the weights at each step.
@@ -166,7 +166,7 @@ def _noisy(steps: int, context: Context) -> tuple[TrainingPath, Array]:
 
 
 @check("monte-carlo", id="mini-batch", tests=2, cost=6.0)
-def mini_batches(subject: Budget, context: Context) -> Found:
+def mini_batches(subject: Subject, context: Context) -> Found:
     """Does the noise of mini-batches add what the bound counts for its variance?
 
     Along one path the steps' exact descent sums to (1-h/2)A² + (1-h) mean <∇L, b> - (h/2)Z² ≤ Δ/(ηT) + mean of
@@ -246,7 +246,7 @@ def _composed(right_side: Expr, m: _Hypotheses) -> Array:
 
 
 @check("training", cost=5.0)
-def composed(subject: Budget, context: Context) -> Found:
+def composed(subject: Subject, context: Context) -> Found:
     """Do networks meet every hypothesis of X1, and obey its bound at every horizon?
 
     Λ comes from Hessians on the segments, ζ² = β²G²V from Jacobians and logits: of the update nothing enters but where
@@ -282,7 +282,7 @@ def _rested(alpha: float, steps: int) -> list[Array]:
 
 
 @check("training", cost=5.0)
-def attained(subject: Budget, context: Context) -> Found:
+def attained(subject: Subject, context: Context) -> Found:
     """Do students whom the trainer brings to rest reach it?
 
     Their logits are free: at rest A² is the bound of X1, which any other update misses.
@@ -303,13 +303,13 @@ def attained(subject: Budget, context: Context) -> Found:
 
 
 @check("training", cost=5.0)
-def update(subject: Budget, context: Context) -> Found:
+def update(subject: Subject, context: Context) -> Found:
     """Does the trainer add the stated bias to every student's step?"""
     yield from applied_update(subject.update, context)
 
 
 @check("training", cost=5.0)
-def monitor(subject: Budget, context: Context) -> Found:
+def monitor(subject: Subject, context: Context) -> Found:
     """Does the trainer's own monitor record what is there at every step, and make the bound of it?"""
     from verify.checks.monitored import COUNT, RATE, watched
 
@@ -366,7 +366,7 @@ CLAIM = Claim(
     ),
     matters="It shows how large the bias of mutual learning is for a network, in the same units as its gradient.",
     direction="upper bound",
-    subject=Budget(descent.SHARP),
+    subject=Subject(descent.SHARP),
     statement=statement,
     assumptions=(
         "the hypotheses of C2",
@@ -391,10 +391,10 @@ CLAIM = Claim(
         monitor,
     ),
     controls=(
-        Control("no-bias", "the bias dropped", Budget(descent.SHARP.subs(descent.Z, Integer(0))), drawn=True),
-        Control("no-noise", "the noise dropped", Budget(descent.SHARP.subs(descent.sigma, Integer(0)))),
-        Control("no-start", "the start dropped", Budget(descent.SHARP.subs(descent.gap, Integer(0)))),
-        *(Control(false.id, false.falsehood, Budget(descent.SHARP, false.subject)) for false in FALSE),
+        Control("no-bias", "the bias dropped", Subject(descent.SHARP.subs(descent.Z, Integer(0))), drawn=True),
+        Control("no-noise", "the noise dropped", Subject(descent.SHARP.subs(descent.sigma, Integer(0)))),
+        Control("no-start", "the start dropped", Subject(descent.SHARP.subs(descent.gap, Integer(0)))),
+        *(Control(false.id, false.falsehood, Subject(descent.SHARP, false.subject)) for false in FALSE),
     ),
     caption=(
         "How much of the sharp bound comes from the start alone, from start and noise, and from the bias as well, for "

@@ -35,12 +35,12 @@ GROWTH = 0.7
 """The squared norm of a plateau over that at the next larger order, or weight, at most."""
 
 
-def _left(order: float) -> float:
+def _left(alpha: float) -> float:
     """‖∇Φ‖² over Σ‖∇L‖² at a plateau of another order, near consensus.
 
     There D_α is 2α D_½, so ∇L = -β∇R makes ∇Φ = (1 - 1/(2α)) ∇L: nothing at α = ½, and 9/16 of the square at α = 2.
     """
-    return (1 - 1 / (2 * order)) ** 2
+    return (1 - 1 / (2 * alpha)) ** 2
 
 
 BELOW = _left(2.0) / 4
@@ -110,16 +110,16 @@ def _close(subject: Plateau, path: TrainingPath, weight: float, name: str) -> li
 def orders(subject: Plateau, context: Context) -> Found:
     """Do the gradients meet, does the plateau rise with the order, and ∇Φ fall below at α = ½ only?"""
     paths: dict[float, TrainingPath] = {}
-    for order in ORDERS:
-        paths[order] = context.shared(_follow, context, Setting(order))
-        yield from _close(subject, paths[order], 1.0, f"α = {order:g}")
-    levels = [_level(paths[order]) for order in (ORDERS if subject.grows else ORDERS[::-1])]
+    for alpha in ORDERS:
+        paths[alpha] = context.shared(_follow, context, Setting(alpha))
+        yield from _close(subject, paths[alpha], 1.0, f"α = {alpha:g}")
+    levels = [_level(paths[alpha]) for alpha in (ORDERS if subject.grows else ORDERS[::-1])]
     ratio = max(a / b for a, b in pairwise(levels))
     yield at_most("plateau over the next, in the stated order of α", ratio, GROWTH)
     curves = [_falling(f"$\\|\\nabla L\\|^2$, $\\alpha$ = {a:g}", n, paths[a]) for n, a in enumerate(ORDERS)]
     yield panel("first network while it trains", "step", "squared gradient norm", *curves)
     yield _against("order", subject, paths)
-    yield from _joint(subject, context, {order: paths[order] for order in JOINT})
+    yield from _joint(subject, context, {alpha: paths[alpha] for alpha in JOINT})
 
 
 def _falling(label: str, number: int, path: TrainingPath) -> Curve:
@@ -176,15 +176,15 @@ def _joint(subject: Plateau, context: Context, paths: dict[float, TrainingPath])
     """‖∇Φ‖² over Σ‖∇L‖² at the end: small at the order whose update is the gradient of Φ."""
     shares: dict[float, float] = {}
     curves: list[Curve] = []
-    for n, order in enumerate(JOINT):
-        x = paths[order].times + 1
-        squares, base = context.shared(_joint_squares, paths[order]), paths[order].base.sum(1)
-        shares[order] = float(squares[-1] / base[-1])
+    for n, alpha in enumerate(JOINT):
+        x = paths[alpha].times + 1
+        squares, base = context.shared(_joint_squares, paths[alpha]), paths[alpha].base.sum(1)
+        shares[alpha] = float(squares[-1] / base[-1])
         curves += [
-            curve(rf"$\|\nabla\Phi\|^2$, $\alpha$ = {order:g}", x, squares, "second", group=n),
-            curve(rf"$\Sigma\|\nabla L\|^2$, $\alpha$ = {order:g}", x, base, group=n),
+            curve(rf"$\|\nabla\Phi\|^2$, $\alpha$ = {alpha:g}", x, squares, "second", group=n),
+            curve(rf"$\Sigma\|\nabla L\|^2$, $\alpha$ = {alpha:g}", x, base, group=n),
         ]
-    other = next(order for order in shares if order != subject.joint_order)
+    other = next(alpha for alpha in shares if alpha != subject.joint_order)
     yield at_most(f"‖∇Φ‖² over Σ‖∇L‖² at the end, α = {subject.joint_order:g}", shares[subject.joint_order], BELOW)
     yield at_least(f"the same at α = {other:g}", shares[other], _left(other))
     yield panel("the joint objective", "step", "squared gradient norm", *curves)

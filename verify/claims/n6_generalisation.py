@@ -136,7 +136,7 @@ def _report(subject: Interval, tables: dict[str, Table]) -> Iterator[Panel]:
     from verify.trainer.comparison import objectives
 
     arms = objectives(ORDERS)
-    orders = {arm.name: arm.alpha for arm in arms if arm.beta == 1}
+    alphas = {arm.name: arm.alpha for arm in arms if arm.beta == 1}
     weights = {arm.name: arm.beta for arm in arms if arm.alpha == 1 and arm.beta}
     for metric, (name, scale, unit) in METRICS.items():
         table, d = tables[metric], scale * _differences(tables[metric], metric)
@@ -154,7 +154,7 @@ def _report(subject: Interval, tables: dict[str, Table]) -> Iterator[Panel]:
 
         labels = (f"held-out {name}", r"order $\alpha$ or weight $\beta$", f"difference from independent ({unit})")
         measured = (
-            rows(orders, "measured", r"order $\alpha$, $\beta = 1$"), rows(weights, "second", r"KL, weight $\beta$"),
+            rows(alphas, "measured", r"order $\alpha$, $\beta = 1$"), rows(weights, "second", r"KL, weight $\beta$"),
         )  # fmt: skip
         alone = curve("independent training", (0.5, 2.0), 0.0, "reference")
         yield panel(*labels, alone, *measured, log="")

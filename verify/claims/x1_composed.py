@@ -142,7 +142,7 @@ def _game(name: str) -> MutualLearning:
 
 
 def _trained(name: str, order: float, steps: int) -> Run:
-    game = _game(name).replaced(order=order)
+    game = _game(name).replaced(alpha=order)
     step, times = H / game.smoothness, record_times(steps, 16)
     path, base, bias = [], [], []
 
@@ -277,7 +277,7 @@ class Boxed:
 
 
 def _boxed(order: float, steps: int, boxes: int) -> Boxed:
-    game = _game("networks, digits").replaced(order=order)
+    game = _game("networks, digits").replaced(alpha=order)
     path, base, asked = [], [], []
 
     def see(seen: Observed) -> None:
@@ -356,7 +356,7 @@ def _compare(
     base = float(game.squares(game.gradient(start))[0])
     at = Assumptions(smoothness=game.student_smoothness[0], gap=0.0, noise=0.0, bias=0.0)
     for h in sizes:
-        v = least_pull(game.order, rho, None)
+        v = least_pull(game.alpha, rho, None)
         stated = subject.square(at, h / at.smoothness, np.inf, game.beta, game.student_jacobian[0], v)
         ratio = base / stated if stated else np.inf
         yield at_most(f"A² over the bound, {name}, h = {h:.4g}", ratio, 1 + ROUNDING)

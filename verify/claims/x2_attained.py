@@ -78,7 +78,7 @@ def _floor(game: MutualLearning, h: float, rho: float) -> float:
     """The floor of X1 for the first student."""
     at = Assumptions(smoothness=game.student_smoothness[0], gap=0.0, noise=0.0, bias=0.0)
     return cohort_bound(
-        at, h / at.smoothness, np.inf, alpha=game.order, beta=game.beta, jacobian=game.student_jacobian[0],
+        at, h / at.smoothness, np.inf, alpha=game.alpha, beta=game.beta, jacobian=game.student_jacobian[0],
         log_ratio_range=rho,
     ).total  # fmt: skip
 

@@ -95,7 +95,7 @@ def _spectra(rng: np.random.Generator, count: int) -> list[tuple[float, float, i
         inputs, labels = _samples(rng, classes)
         x = rng.standard_normal((FEATURES + 1) * classes)
         alone = MutualLearning([inputs], labels).jacobian(x)
-        game = MutualLearning([inputs] * number, labels, order=alpha, beta=weight)
+        game = MutualLearning([inputs] * number, labels, alpha=alpha, beta=weight)
         whole = np.linalg.eigvals(game.jacobian(np.tile(x, number))).real
         out.append((float(alpha), float(weight), number, np.linalg.eigvalsh(alone), np.sort(whole)))
     return out
@@ -132,7 +132,7 @@ def steps(subject: Subject, context: Context) -> Found:
     inputs, labels, x, top, way = context.shared(_start, context.rng("start").integers(0, 2**32, 4))
     worst = Worst()
     for alpha, weight in context.pick(quick=PAIRS[:2], full=PAIRS):
-        game = MutualLearning([inputs] * STUDENTS, labels, order=alpha, beta=weight)
+        game = MutualLearning([inputs] * STUDENTS, labels, alpha=alpha, beta=weight)
         limit = subject.at(alpha, weight, STUDENTS)
         off = np.outer(np.arange(STUDENTS) - (STUDENTS - 1) / 2, way) * SMALL * np.linalg.norm(x)
         begun = np.tile(x, STUDENTS) + off.ravel()
@@ -159,7 +159,7 @@ def _ends(seed: NDArray[np.int64], alpha: float, weight: float, sizes: tuple[flo
     own = np.zeros((STUDENTS, SAMPLES))
     for k in range(STUDENTS):
         own[k, k::STUDENTS] = STUDENTS
-    game, out = MutualLearning([inputs] * STUDENTS, labels, order=alpha, beta=weight, weights=own), []
+    game, out = MutualLearning([inputs] * STUDENTS, labels, alpha=alpha, beta=weight, weights=own), []
     for h in sizes:
         run = simulate(game, step=h / top, steps=count, replicas=1, seed=0, record=1, start=np.tile(x, STUDENTS))
         out.append(float(game.mutual_losses(run.final[0]).mean()))

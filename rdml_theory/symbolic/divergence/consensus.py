@@ -201,18 +201,18 @@ _CUBE = 4 * rho**3 / 27
 """What bounds the third central moment."""
 
 
-def _moment(order: Term, n: int) -> Term:
+def _moment(alpha: Term, n: int) -> Term:
     """The mean of the n-th power of the log-ratio under the escort of an order."""
-    weight = entries.p(i) ** order * entries.q(i) ** (1 - order)
-    return total(weight * _t(i) ** n) / power_mean(order, index=i)
+    weight = entries.p(i) ** alpha * entries.q(i) ** (1 - alpha)
+    return total(weight * _t(i) ** n) / power_mean(alpha, index=i)
 
 
-def _spread(order: Term) -> Term:
-    return _moment(order, 2) - _moment(order, 1) ** 2
+def _spread(alpha: Term) -> Term:
+    return _moment(alpha, 2) - _moment(alpha, 1) ** 2
 
 
-def _skew(order: Term) -> Term:
-    return _moment(order, 3) - 3 * _moment(order, 1) * _moment(order, 2) + 2 * _moment(order, 1) ** 3
+def _skew(alpha: Term) -> Term:
+    return _moment(alpha, 3) - 3 * _moment(alpha, 1) * _moment(alpha, 2) + 2 * _moment(alpha, 1) ** 3
 
 
 _AT_ZERO = total(entries.q(i) * _t(i) ** 2) - total(entries.q(i) * _t(i)) ** 2
@@ -242,10 +242,10 @@ def _bounded_skew(sign: int) -> Theorem:
     return combine(AtMost(sign * _skew(_x), _CUBE), [(1, discharged(here, *lemmas))], reason="collect")
 
 
-def _between(sign: int, order: Term) -> tuple[Term, Term]:
+def _between(sign: int, alpha: Term) -> tuple[Term, Term]:
     """``g = ±(K - V₀ x²/2) - c x³/6``, where K is the generating function, and its derivative."""
-    value = sign * (log(power_mean(order, index=i)) - _AT_ZERO * order**2 / 2) - _CUBE * order**3 / 6
-    return value, sign * (_moment(order, 1) - _AT_ZERO * order) - _CUBE * order**2 / 2
+    value = sign * (log(power_mean(alpha, index=i)) - _AT_ZERO * alpha**2 / 2) - _CUBE * alpha**3 / 6
+    return value, sign * (_moment(alpha, 1) - _AT_ZERO * alpha) - _CUBE * alpha**2 / 2
 
 
 @cache

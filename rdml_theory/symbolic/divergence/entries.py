@@ -62,19 +62,19 @@ def written_out(formula: Formula) -> Term:
     log(Sum(p_i**alpha*q_i**(1 - alpha), (i, 1, C)))/(alpha - 1)
     """
 
-    def logarithm(first: Formula, second: Formula, order: Formula, _: Formula) -> Formula:
-        return log(total(first**order * second ** (1 - order))) / factor(together(order - 1))
+    def logarithm(first: Formula, second: Formula, alpha: Formula, _: Formula) -> Formula:
+        return log(total(first**alpha * second ** (1 - alpha))) / factor(together(alpha - 1))
 
     return in_entries(formula.replace(RenyiDivergence, logarithm))
 
 
-def power_mean(order: Term = alpha, index: Term = k, count: Term = C) -> Term:
+def power_mean(alpha: Term = alpha, index: Term = k, count: Term = C) -> Term:
     """``Σ p^α q^(1-α)``.
 
     >>> power_mean(2, i)
     Sum(p_i**2/q_i, (i, 1, C))
     """
-    return total(p(index) ** order * q(index) ** (1 - order), index, count)
+    return total(p(index) ** alpha * q(index) ** (1 - alpha), index, count)
 
 
 def log_ratio(index: Term) -> Term:

@@ -72,14 +72,14 @@ STUDENT_MASS: Formula = Symbol("Q", positive=True)
 """Q = q(A), the student's mass of a set A of classes."""
 
 
-def two_point_divergence(first: Formula, second: Formula, order: Formula = alpha) -> Formula:
+def two_point_divergence(first: Formula, second: Formula, alpha: Formula = alpha) -> Formula:
     """D_α of (P, 1-P) from (Q, 1-Q).
 
     >>> from sympy import Rational
     >>> two_point_divergence(Rational(1, 2), Rational(1, 4), 2)
     log(4/3)
     """
-    if order == 1:
+    if alpha == 1:
         return first * log(first / second) + (1 - first) * log((1 - first) / (1 - second))
-    total = first**order * second ** (1 - order) + (1 - first) ** order * (1 - second) ** (1 - order)
-    return log(total) / (order - 1)
+    total = first**alpha * second ** (1 - alpha) + (1 - first) ** alpha * (1 - second) ** (1 - alpha)
+    return log(total) / (alpha - 1)

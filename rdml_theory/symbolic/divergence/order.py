@@ -91,8 +91,8 @@ ASSUMPTIONS = (
 """What the theorems assume, as text: all of them, and each besides."""
 
 
-def _renyi(order: Term) -> Term:
-    return log(power_mean(order)) / (order - 1)
+def _renyi(alpha: Term) -> Term:
+    return log(power_mean(alpha)) / (alpha - 1)
 
 
 def order_targets(sides: Order = ORDER) -> tuple[Equal | AtMost, ...]:

@@ -50,12 +50,12 @@ def of_two(theorem: Theorem, first: Any, second: Any, *sums: Theorem) -> Theorem
     return discharged(instantiate(theorem, {a(i): first(i), b(i): second(i)}, reason="of these two"), *sums)
 
 
-def strictly(target: Less, weak: AtMost, order: Formula = alpha) -> Theorem:
+def strictly(target: Less, weak: AtMost, alpha: Formula = alpha) -> Theorem:
     """``α < 1`` from ``α ≤ 1`` and ``α ≠ 1``, or the same from above, or of another order."""
     x = Symbol("x", positive=True)
-    relations: Any = [told.relation().xreplace({order: x}) for told in (target, weak, Less(0, (order - 1) ** 2))]
+    relations: Any = [told.relation().xreplace({alpha: x}) for told in (target, weak, Less(0, (alpha - 1) ** 2))]
     strict = smt(relations[0], conditions=tuple(relations[1:]))
-    return instantiate(certified(strict, reason="as it is not one"), {x: order}, reason="for the order")
+    return instantiate(certified(strict, reason="as it is not one"), {x: alpha}, reason="for the order")
 
 
 @cache
