@@ -226,7 +226,7 @@ def _kernel() -> list[str]:
     files = ", ".join(f"`{name}.py` ({size})" for name, size in sizes.items())
     return [
         "## The kernel", "", f"Trusted, with their lines of code: {files}, {sum(sizes.values())} together; SymPy's "
-        f"arithmetic of polynomials and its derivatives; and the checkers of certificates ({checkers}), where a proof "
+        f"arithmetic of polynomials; and the checkers of certificates ({checkers}), where a proof "
         "is certified. What else proofs are made with, `derived.py` among it, calls rules and is not trusted.", "",
         f"{len(RULES)} rules:", "", *rules, "", f"{len(AXIOMS)} axioms, each with a numeric test:", "", *named, "",
     ]  # fmt: skip

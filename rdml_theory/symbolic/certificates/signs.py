@@ -147,7 +147,7 @@ def sign_on(expression: Formula, domain: Domain, known: Mapping[Formula, int] | 
             result *= sign
         else:
             return result
-    return 1 if simplified(expression) == 0 else None
+    return None
 
 
 @lru_cache(maxsize=2_000, typed=True)

@@ -3,9 +3,9 @@
 After LCF (Milner 1972) and HOL Light (Harrison): what has to be trusted are the rules (:mod:`.logic`, :mod:`.sums`,
 :mod:`.analysis`), how a theorem is made (:mod:`.theorem`) and a value replaces a variable (:mod:`.substitution`), the
 terms (:mod:`.terms`), multiplied out (:mod:`.expansion`), when two are equal, have a sign or a value (:mod:`.forms`),
-the propositions (:mod:`.propositions`) and the axioms (:mod:`.axioms`), SymPy's arithmetic of polynomials and its
-derivatives below them, and, where a proof rests on a certificate, the checkers of
-:mod:`rdml_theory.symbolic.certificates`. Whatever else a proof is made with can refuse, but cannot prove what is false.
+the propositions (:mod:`.propositions`) and the axioms (:mod:`.axioms`), SymPy's arithmetic of polynomials below them,
+and, where a proof rests on a certificate, the checkers of :mod:`rdml_theory.symbolic.certificates`. Whatever else a
+proof is made with can refuse, but cannot prove what is false.
 
 >>> from sympy import Symbol
 >>> from rdml_theory.symbolic.kernel import AtMost, Less, assume, combine

@@ -7,7 +7,7 @@ All of it is trusted: :func:`normal` multiplies out and :func:`is_zero` compares
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, Literal
 
 from sympy import (
@@ -261,7 +261,7 @@ def require_value(term: Term, known: Known, what: object) -> None:
     facts = usable(known, bound_symbols(term)) if (partial := _may_lack_a_value(term)) else []
     for part in partial:
         if isinstance(part, Derivative):
-            require_value(derivative(part.expr, *part.variables), known, what)
+            require_value(reduce(derivative, part.variables, part.expr), known, what)
         elif lacks := _lacks(part, facts):
             raise TermError(f"{what} {term} {lacks}" if isinstance(what, str) else f"{what} {lacks}")
 
@@ -409,10 +409,8 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
     ('positive', 'nonnegative', None, 'positive')
     """
     for other, proved in sorted(known, key=lambda fact: fact[1] != "positive"):
-        if free_symbols(other) == free_symbols(term) and other != 0:
-            ratio = _quotient(term, other)
-            if isinstance(ratio, Rational) and ratio > 0:
-                return proved
+        if free_symbols(other) == free_symbols(term) and other != 0 and _primitive(other) == _primitive(term):
+            return proved
     if isinstance(term, Rational):
         return "positive" if term > 0 else "nonnegative" if term == 0 else None
     if isinstance(term, Symbol):
@@ -454,8 +452,9 @@ def sign(term: Term, known: Known = ()) -> Sign | None:
 
 
 @lru_cache(maxsize=20_000, typed=True)
-def _quotient(term: Term, other: Term) -> Term:
-    return cancel(normal(term) / normal(other))
+def _primitive(term: Term) -> Term:
+    """The normal form over a positive number, the same for all positive multiples."""
+    return normal(term).primitive()[1]
 
 
 def _sign_of_sum(term: Term, known: Known) -> Sign | None:

@@ -99,7 +99,7 @@ class Model:
         try:
             with np.errstate(divide="raise", invalid="raise"):
                 self._define(theorem, values)
-                if not all(self._holds(hypothesis, values) for hypothesis in theorem.hypotheses):
+                if not all(self._holds(hypothesis, values) for hypothesis in _shortest_first(theorem)):
                     return None
                 return self._holds(self._closed(theorem), values)
         except (KeyError, FloatingPointError):
@@ -166,7 +166,7 @@ class Model:
         Of a sequence, whether the last step that the processes and families have is nearer than the first.
         """
         limit = self._evaluate(told.limit, values)
-        steps = [self.processes[e.process].shape[1] for e in walk(told) if isinstance(e, At)]
+        steps = [self.processes[e.name].shape[1] for e in walk(told) if isinstance(e, At)]
         if symbol_kind(told.variable) == "natural":
             entries = (e for e in walk(told) if isinstance(e, Entry) and not e.index.is_positive)  # of steps
             steps += [self._family(e.name, 1 + len(e.of)).shape[-1] for e in entries]
@@ -195,7 +195,7 @@ class Model:
             )
             yield from range(1, min(sizes, default=3) + 1)
             return
-        named = {e.process for e in walk(proposition) if isinstance(e, At)}
+        named = {e.name for e in walk(proposition) if isinstance(e, At)}
         later = any(isinstance(e, At) and e.step != proposition.variable for e in walk(proposition))
         most = min(self.processes[name].shape[1] for name in named) - later if named else 3
         end = most if proposition.below is None else int(self._evaluate(proposition.below, values))
@@ -235,11 +235,13 @@ class Model:
 
     def _evaluate(self, term: Term, values: Mapping[Term, Any]) -> Any:
         """A number, one for each outcome, or a vector for each."""
+        if operation := _OPERATIONS.get(type(term)):
+            return operation(_aligned([self._evaluate(part, values) for part in term.args]))
         if isinstance(term, Symbol | Vector):
             value = values[term]
             return np.atleast_2d(value) if isinstance(term, Vector) else value
         if isinstance(term, At):
-            return self.processes[term.process][:, int(self._evaluate(term.step, values))]
+            return self.processes[term.name][:, int(self._evaluate(term.step, values))]
         if isinstance(term, Entry):
             places = (int(self._evaluate(index, values)) - 1 for index in (*term.of, term.index))
             return self._family(term.name, len(term.of) + 1)[(..., *places)]
@@ -249,7 +251,7 @@ class Model:
             value = self.random[term.name]
             return value(*(self._evaluate(point, values) for point in term.args[1:])) if callable(value) else value
         if isinstance(term, Value | Gradient):
-            f, vectors = self.objectives[term.objective], [self._evaluate(vector, values) for vector in term.args[1:]]
+            f, vectors = self.objectives[term.name], [self._evaluate(vector, values) for vector in term.args[1:]]
             return f.value(*vectors) if isinstance(term, Value) else f.gradient(*vectors)
         if isinstance(term, Sum):
             index, low, high = term.limits[0]
@@ -260,9 +262,7 @@ class Model:
             return np.sum(parts[0] * parts[1], axis=-1)
         if isinstance(term, Mean):
             return self.chance @ np.broadcast_to(parts[0], self.chance.shape)
-        if not term.args and term.is_number:
-            return float(term)
-        return _OPERATIONS[type(term)](_aligned(parts))
+        return term.p / term.q
 
     def _family(self, name: str, indices: int) -> Array:
         """The family, of each outcome where it has an axis for them.
@@ -285,6 +285,12 @@ class Model:
         width = 1e-3
         near = {n: self._evaluate(lower, {**values, variable: values[variable] + n * width}) for n in (-2, -1, 1, 2)}
         return (near[-2] - 8 * near[-1] + 8 * near[1] - near[2]) / (12 * width)
+
+
+@lru_cache(maxsize=500)
+def _shortest_first(theorem: Theorem) -> list[Proposition]:
+    """The hypotheses of a theorem in the order in which an instance that lacks one is soon known to."""
+    return sorted(theorem.hypotheses, key=lambda told: sum(1 for _ in walk(told)))
 
 
 @lru_cache(maxsize=500)

@@ -59,11 +59,7 @@ def admit(variable: Term, value: Term, signs: Collection[tuple[Term, Sign]]) -> 
 
 def family(term: At | Entry) -> tuple[Any, ...]:
     """What tells one process, or one family of entries, from another."""
-    return (At, term.process) if isinstance(term, At) else (Entry, term.name, term.traits)
-
-
-def _indices(term: At | Entry) -> tuple[Term, ...]:
-    return (term.step,) if isinstance(term, At) else (term.index, *term.of)
+    return (At, term.name) if isinstance(term, At) else (Entry, term.name, term.traits)
 
 
 Families = Mapping[tuple[Any, ...], tuple[Term, Term]]
@@ -73,9 +69,10 @@ Families = Mapping[tuple[Any, ...], tuple[Term, Term]]
 def substituted(proposition: Proposition, changes: Mapping[Term, Term], families: Families) -> Proposition:
     """A proposition with variables and families replaced, all at once; refused where a value would be captured."""
     free, bound = proposition.free(), proposition.bound()
-    named = {family(e) for e in walk(proposition) if isinstance(e, At | Entry)}
     changes = {variable: value for variable, value in changes.items() if variable in free}
-    families = {name: told for name, told in families.items() if name in named}
+    if families:
+        named = {family(e) for e in walk(proposition) if isinstance(e, At | Entry)}
+        families = {name: told for name, told in families.items() if name in named}
     incoming = [value.free_symbols for value in changes.values()]
     incoming += [value.free_symbols - {index} for index, value in families.values()]
     caught = (set(changes) | set().union(*incoming)) & bound
@@ -93,16 +90,13 @@ def replaced(
     if term in changes:
         out = changes[term]
         caught = (term.free_symbols | out.free_symbols) & bound
-    elif isinstance(term, At | Entry):
-        step, *of = (replaced(part, changes, families, bound) for part in _indices(term))
-        index, value = families.get(family(term), (None, None))
-        if value is None:
-            out = At(term.process, step) if isinstance(term, At) else term.at(step, *of)
-        else:
-            if symbol_kind(index) == "counting" and step.is_positive is not True:
-                raise ProofError(f"{term} may come before the first that is spoken of, {index} = 1")
-            out = replaced(value, {index: step}, {})  # refused where a sum within binds the index
-            caught = (bound & (value.free_symbols - {index})) | (bound_symbols(value) & step.free_symbols)
+    elif isinstance(term, At | Entry) and family(term) in families:
+        step = replaced(term.args[1], changes, families, bound)
+        index, value = families[family(term)]
+        if symbol_kind(index) == "counting" and step.is_positive is not True:
+            raise ProofError(f"{term} may come before the first that is spoken of, {index} = 1")
+        out = replaced(value, {index: step}, {})  # refused where a sum within binds the index
+        caught = (bound & (value.free_symbols - {index})) | (bound_symbols(value) & step.free_symbols)
     elif isinstance(term, Sum):
         limits, within = [], bound
         for index, *ends in reversed(term.limits):  # a normal form may have a sum of sums as one
@@ -113,7 +107,9 @@ def replaced(
         body = replaced(term.expr, changes, families, bound | set(term.variables))
         out = Derivative(body, *term.variable_count)
     elif term.args:
-        out = term.func(*(replaced(part, changes, families, bound) for part in term.args))
+        parts = [replaced(part, changes, families, bound) for part in term.args]
+        if any(new is not old for new, old in zip(parts, term.args, strict=True)):
+            out = term.func(*parts)
     if caught:
         raise ProofError(f"{', '.join(map(str, caught))} is bound where {term} stands")
     return out

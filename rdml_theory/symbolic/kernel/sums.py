@@ -75,7 +75,5 @@ def induct(base: Theorem, step: Theorem, index: Symbol) -> Result:
     if base.conclusion != substituted(premise[0], {index: first_index(index)}, {}):
         raise ProofError(f"{base.conclusion.text()} is not {premise[0].text()} at {index} = {first_index(index)}")
     rest = step.hypotheses - {premise[0]}
-    for part in (*rest, *base.hypotheses):
-        if index in part.free():
-            raise ProofError(f"the hypothesis {part.text()} speaks of {index}")
+    refuse_free(rest | base.hypotheses, index)
     return rest | base.hypotheses, ForAll(index, premise[0]), all_sure(base, step)

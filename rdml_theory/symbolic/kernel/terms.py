@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import gcd
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 from sympy import (
     Abs,
@@ -87,7 +87,40 @@ class TermError(TypeError):
     """
 
 
-class Vector(AtomicExpr):
+class _Printed(Expr):
+    """A term that says itself how it is printed, in text and in LaTeX."""
+
+    def _form(self, printer: Any, *, latex: bool) -> str:
+        raise NotImplementedError
+
+    def _sympystr(self, printer: Any) -> str:
+        return self._form(printer, latex=False)
+
+    _rdmltext = _sympystr
+
+    def _latex(self, printer: Any) -> str:
+        return self._form(printer, latex=True)
+
+
+class _Named(_Printed):
+    """A term whose first argument is a name."""
+
+    def __new__(cls, name: str | Str, *parts: Any) -> Self:
+        """The name as SymPy's, which equal ones are."""
+        return cast(Self, Expr.__new__(cls, name if isinstance(name, Str) else Str(name), *parts))
+
+    @property
+    def name(self) -> str:
+        """Its name: of a process, a random vector, an objective, or a family of entries."""
+        return cast(Str, self.args[0]).name
+
+    def _indexed(self, printer: Any, indices: tuple[Term, ...], *, latex: bool) -> str:
+        within = ", ".join(map(printer._print, indices))
+        plain = len(indices) == 1 and indices[0].is_Atom and not latex
+        return f"{self.name}_{within}" if plain else f"{self.name}_{{{within}}}"
+
+
+class Vector(_Printed, AtomicExpr):
     """A fixed vector, named.
 
     >>> Vector("y") + 2 * Vector("y")
@@ -113,14 +146,11 @@ class Vector(AtomicExpr):
         """The vector itself."""
         return {self}
 
-    def _sympystr(self, printer: object) -> str:
+    def _form(self, printer: Any, *, latex: bool) -> str:
         return self.name
 
-    _rdmltext = _sympystr
-    _latex = _sympystr
 
-
-class At(Expr):
+class At(_Named):
     """A random vector process at a step.
 
     >>> t = Symbol("t", integer=True, nonnegative=True)
@@ -128,79 +158,43 @@ class At(Expr):
     x_{t + 1}
     """
 
-    def __new__(cls, name: str | Str, step: Term) -> At:
+    def __new__(cls, name: str | Str, step: Term) -> Self:
         """The process ``name`` at ``step``."""
-        return cast(At, Expr.__new__(cls, name if isinstance(name, Str) else Str(name), step))
-
-    @property
-    def process(self) -> str:
-        """The name of the process."""
-        return cast(Str, self.args[0]).name
+        return super().__new__(cls, name, step)
 
     @property
     def step(self) -> Term:
         """The step."""
         return self.args[1]
 
-    def _sympystr(self, printer: Any) -> str:
-        index = printer._print(self.step)
-        return f"{self.process}_{index}" if self.step.is_Atom else f"{self.process}_{{{index}}}"
-
-    _rdmltext = _sympystr
-
-    def _latex(self, printer: Any) -> str:
-        return f"{self.process}_{{{printer._print(self.step)}}}"
+    def _form(self, printer: Any, *, latex: bool) -> str:
+        return self._indexed(printer, (self.step,), latex=latex)
 
 
-class Random(Expr):
+class _OfVectors(_Named):
+    """A quantity of vectors, which are kept expanded, so that equal ones look equal."""
+
+    def __new__(cls, name: str | Str, *vectors: Term) -> Self:
+        """The quantity ``name`` of these vectors."""
+        return super().__new__(cls, name, *map(expand, vectors))
+
+    def _form(self, printer: Any, *, latex: bool) -> str:
+        vectors = "; ".join(map(printer._print, self.args[1:]))
+        return f"{self.name}({vectors})" if vectors else self.name
+
+
+class Random(_OfVectors):
     """A random vector, or a random vector for each vector, such as a random matrix applied to it.
 
     >>> Random("q"), Random("J", Vector("y"))
     (q, J(y))
     """
 
-    def __new__(cls, name: str | Str, *points: Term) -> Random:
-        """The random vector ``name``, at a point if it has one."""
-        return cast(Random, Expr.__new__(cls, name if isinstance(name, Str) else Str(name), *map(expand, points)))
 
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return cast(Str, self.args[0]).name
-
-    def _sympystr(self, printer: Any) -> str:
-        return self.name + "".join(f"({printer._print(point)})" for point in self.args[1:])
-
-    _rdmltext = _sympystr
-    _latex = _sympystr
-
-
-class _OfObjective(Expr):
-    """A quantity of an objective at a point, which is kept expanded, so that equal points look equal.
+class Value(_OfVectors):
+    """The value of an objective at a point.
 
     The objective may be another for each vector that is given to it, such as the state of others.
-    """
-
-    def __new__(cls, objective: str | Str, point: Term, *given: Term) -> Any:
-        name = objective if isinstance(objective, Str) else Str(objective)
-        return Expr.__new__(cls, name, *map(expand, (point, *given)))
-
-    @property
-    def objective(self) -> str:
-        """The name of the objective."""
-        return cast(Str, self.args[0]).name
-
-    @property
-    def point(self) -> Term:
-        """The point."""
-        return self.args[1]
-
-    def _form(self, printer: Any) -> str:
-        return f"{self.objective}({'; '.join(printer._print(vector) for vector in self.args[1:])})"
-
-
-class Value(_OfObjective):
-    """The value of an objective at a point.
 
     >>> Value("f", Vector("y")), Value("F", Vector("y"), Vector("u"))
     (f(y), F(y; u))
@@ -208,30 +202,19 @@ class Value(_OfObjective):
 
     is_real = True
 
-    def _sympystr(self, printer: Any) -> str:
-        return self._form(printer)
 
-    _rdmltext = _sympystr
-    _latex = _sympystr
-
-
-class Gradient(_OfObjective):
+class Gradient(_OfVectors):
     """The gradient of an objective at a point.
 
     >>> Gradient("f", Vector("y"))
     ∇f(y)
     """
 
-    def _sympystr(self, printer: Any) -> str:
-        return f"∇{self._form(printer)}"
-
-    _rdmltext = _sympystr
-
-    def _latex(self, printer: Any) -> str:
-        return rf"\nabla {self._form(printer)}"
+    def _form(self, printer: Any, *, latex: bool) -> str:
+        return (r"\nabla " if latex else "∇") + super()._form(printer, latex=latex)
 
 
-class Inner(Expr):
+class Inner(_Printed):
     """The inner product of two vectors; with itself, the squared norm.
 
     >>> Inner(Vector("v"), Vector("u")), square(Vector("u"))
@@ -245,22 +228,14 @@ class Inner(Expr):
         pair = sorted((expand(first), expand(second)), key=default_sort_key)
         return cast(Inner, Expr.__new__(cls, *pair))
 
-    def _form(self, printer: Any, marks: tuple[str, str, str, str, str]) -> str:
+    def _form(self, printer: Any, *, latex: bool) -> str:
         first, second = (printer._print(a) for a in self.args)
-        left, right, square_left, square_right, comma = marks
-        same = self.args[0] == self.args[1]
-        return f"{square_left}{first}{square_right}" if same else f"{left}{first}{comma}{second}{right}"
-
-    def _sympystr(self, printer: Any) -> str:
-        return self._form(printer, ("⟨", "⟩", "‖", "‖²", ", "))
-
-    _rdmltext = _sympystr
-
-    def _latex(self, printer: Any) -> str:
-        return self._form(printer, (r"\langle ", r"\rangle", r"\Vert ", r"\Vert^{2}", ", "))
+        if self.args[0] == self.args[1]:
+            return rf"\Vert {first}\Vert^{{2}}" if latex else f"‖{first}‖²"
+        return rf"\langle {first}, {second}\rangle" if latex else f"⟨{first}, {second}⟩"
 
 
-class Mean(Expr):
+class Mean(_Printed):
     """The expectation.
 
     >>> Mean(square(At("n", Symbol("t", integer=True, nonnegative=True))))
@@ -273,16 +248,12 @@ class Mean(Expr):
         """The expectation of ``body``."""
         return cast(Mean, Expr.__new__(cls, body))
 
-    def _sympystr(self, printer: Any) -> str:
-        return f"E[{printer._print(self.args[0])}]"
-
-    _rdmltext = _sympystr
-
-    def _latex(self, printer: Any) -> str:
-        return rf"\mathbb{{E}}\left[{printer._print(self.args[0])}\right]"
+    def _form(self, printer: Any, *, latex: bool) -> str:
+        body = printer._print(self.args[0])
+        return rf"\mathbb{{E}}\left[{body}\right]" if latex else f"E[{body}]"
 
 
-class Entry(Expr):
+class Entry(_Named):
     """An entry of a family of real numbers, all of them positive if it says so; the family may be random.
 
     There may be a family for each value of further indices, such as the distributions of each step and input.
@@ -294,17 +265,9 @@ class Entry(Expr):
 
     is_real = True
 
-    def __new__(
-        cls, name: str | Str, index: Term, positive: Any = False, random: Any = False, *of: Term
-    ) -> Entry:  # fmt: skip
+    def __new__(cls, name: str | Str, index: Term, positive: Any = False, random: Any = False, *of: Term) -> Self:
         """The entry ``index`` of the family ``name``, or of that family of its ``of``."""
-        text = name if isinstance(name, Str) else Str(name)
-        return cast(Entry, Expr.__new__(cls, text, *map(sympify, (index, positive, random, *of))))
-
-    @property
-    def name(self) -> str:
-        """The name of the family."""
-        return cast(Str, self.args[0]).name
+        return super().__new__(cls, name, *map(sympify, (index, positive, random, *of)))
 
     @property
     def index(self) -> Term:
@@ -328,15 +291,8 @@ class Entry(Expr):
     def _eval_is_positive(self) -> bool | None:
         return True if self.traits[0] else None
 
-    def _sympystr(self, printer: Any) -> str:
-        indices = [printer._print(index) for index in (*self.of, self.index)]
-        plain = self.index.is_Atom and not self.of
-        return f"{self.name}_{indices[0]}" if plain else f"{self.name}_{{{', '.join(indices)}}}"
-
-    _rdmltext = _sympystr
-
-    def _latex(self, printer: Any) -> str:
-        return f"{self.name}_{{{', '.join(printer._print(index) for index in (*self.of, self.index))}}}"
+    def _form(self, printer: Any, *, latex: bool) -> str:
+        return self._indexed(printer, (*self.of, self.index), latex=latex)
 
 
 def square(vector: Term) -> Inner:
@@ -413,9 +369,32 @@ def free_symbols(term: Term) -> frozenset[Any]:
 
 
 @lru_cache(maxsize=20_000, typed=True)
-def derivative(term: Term, *variables: Any) -> Term:
-    """The derivative in variables, as SymPy finds it; kept, for a proof that runs again asks for it again."""
-    return term.diff(*variables)
+def derivative(term: Term, variable: Any) -> Term:
+    """The derivative in a real or positive variable, rule by rule; kept, for a proof that runs again asks again.
+
+    >>> x, p = Symbol("x", real=True), Symbol("p", positive=True)
+    >>> derivative(log(p) * p**x * x, x)
+    p**x*x*log(p)**2 + p**x*log(p)
+    """
+    if variable not in free_symbols(term):
+        return Integer(0)
+    if isinstance(term, Symbol):
+        return Integer(1)
+    if isinstance(term, Derivative):
+        return Derivative(term, variable)
+    if isinstance(term, Sum) and all(variable not in free_symbols(limits) for limits in term.limits):
+        return Sum(derivative(term.function, variable), *term.limits)
+    if not isinstance(term, Add | Mul | Pow | exp | log | tanh):
+        raise TermError(f"{term} has no known derivative in {variable}")
+    inner = [derivative(part, variable) for part in term.args]
+    if isinstance(term, Add):
+        return Add(*inner)
+    if isinstance(term, Mul):
+        return Add(*(Mul(*term.args[:n], slope, *term.args[n + 1 :]) for n, slope in enumerate(inner)))
+    if isinstance(term, Pow):
+        return term * (inner[1] * log(term.base) + inner[0] * term.exp / term.base)
+    outer = term if isinstance(term, exp) else 1 / term.args[0] if isinstance(term, log) else 1 - term**2
+    return outer * inner[0]
 
 
 def bound_symbols(term: Term) -> set[Any]:
@@ -495,7 +474,7 @@ def _kind_of_process(term: Any) -> Any:
     _plain_str(term)
     _require(term.step, "scalar", "a step")
     if term.step.is_integer is not True or term.step.is_nonnegative is not True:
-        raise TermError(f"the step {term.step} of {term.process} is not known to be one of 0, 1, 2, ...")
+        raise TermError(f"the step {term.step} of {term.name} is not known to be one of 0, 1, 2, ...")
     return "vector"
 
 

@@ -144,8 +144,10 @@ def replayed(theorems: Iterable[Theorem]) -> bool:
             # Of other classes these could be equal to everything.
             if type(theorem.hypotheses) is not frozenset or type(theorem.sure) is not bool:
                 return False
+            checked = {id(part) for part in (*made.hypotheses, made.conclusion)}
             for part in (*theorem.hypotheses, theorem.conclusion):
-                _well_formed(part)
+                if id(part) not in checked:
+                    _well_formed(part)
         except (TypeError, ValueError):
             return False
         again[id(theorem)] = made
@@ -212,6 +214,12 @@ def _check_values(proposition: Proposition, hypotheses: frozenset[Proposition]) 
 
 
 @lru_cache(maxsize=20_000)
+def _of_chance(proposition: Proposition) -> bool:
+    """Whether a well-formed proposition speaks of an expectation."""
+    return any(isinstance(e, Mean) for e in walk(proposition))
+
+
+@lru_cache(maxsize=20_000)
 def _names(proposition: Proposition) -> frozenset[tuple[str | tuple[str], Any]]:
     """Each name in a well-formed proposition with what it stands for; in a tuple, that of a family of entries."""
     found: list[tuple[str | tuple[str], Any]] = []
@@ -219,13 +227,13 @@ def _names(proposition: Proposition) -> frozenset[tuple[str | tuple[str], Any]]:
         if isinstance(e, Symbol | Vector | At | Entry):
             found.append((to_text(e), e))
         if isinstance(e, At):
-            found.append((e.process, "process"))
+            found.append((e.name, "process"))
         elif isinstance(e, Entry):
             found.append(((e.name,), e.traits))
         elif isinstance(e, Random):
             found.append((e.name, "random vector" if len(e.args) == 1 else "random function"))
         elif isinstance(e, Value | Gradient):
-            found.append((e.objective, ("objective", len(e.args))))
+            found.append((e.name, ("objective", len(e.args))))
     return frozenset(found)
 
 
@@ -281,11 +289,11 @@ def rule(function: Callable[..., Result]) -> Callable[..., Theorem]:
             _check_terms(tuple(part for key, part in arguments.items() if key != "certificate"))
             hypotheses, conclusion, sure = function(**arguments)
             known = frozenset(hypotheses)
-            chance = any(isinstance(e, Mean) for p in (*known, conclusion) for e in walk(p))
-            if chance:  # no rule may take an infinite one for a number
-                known |= {Finite()}
             for part in (*known, conclusion):
                 _well_formed(part)
+            chance = any(map(_of_chance, (*known, conclusion)))
+            if chance:  # no rule may take an infinite one for a number
+                known |= {Finite()}
             for part in (*known, conclusion):
                 _check_values(part, known)
             _check_names((*known, conclusion))
