@@ -29,8 +29,13 @@ class _SignOrder:
     """Print ``q - w``, not ``-w + q``: terms with a minus sign come last."""
 
     def _as_ordered_terms(self, expr: Any, order: Any = None) -> list[Any]:
-        terms = super()._as_ordered_terms(expr, order=order)  # type: ignore[misc]
-        return sorted(terms, key=lambda term: term.as_coeff_Mul()[0].is_negative or False)
+        return [*_ordered(expr)]
+
+
+@lru_cache(maxsize=5_000, typed=True)
+def _ordered(total: Any) -> list[Any]:
+    """The terms of a sum in the order in which both forms print them; kept, as to find it takes long."""
+    return sorted(total.as_ordered_terms(), key=lambda term: term.as_coeff_Mul()[0].is_negative or False)
 
 
 def _derivative_parts(expr: Any) -> tuple[int, list[tuple[Any, int]], bool]:

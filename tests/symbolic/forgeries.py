@@ -171,6 +171,9 @@ class EvilCount(Symbol):
 class EvilNumber:
     """The same, of no class of SymPy's."""
 
+    def __repr__(self):
+        return "T"  # no address, which would be another in each kernel that is tried
+
     def _sympy_(self):
         return T
 
@@ -503,6 +506,8 @@ FORGERIES = {
     "an inner product of an inequality": lambda: inner(told(AtMost(a, c)), u),
     "an inner product of numbers": lambda: inner(told(Equal(a, c)), u),
     "a limit from a start at infinity": lambda: squeeze(combine(AtMost(Abs(p), p), []), Tends(p, p, oo, 0), oo),
+    "the sign of the opposite of what is known": lambda: nonnegative(a - c, [told(AtMost(a, c))]),
+    "a limit over a number that may be zero": lambda: limit(Tends(a / c, a, 0, 0), a / c, Integer(0)),
     "a limit by no derivative": lambda: limit(Tends(a + 1, a, 0, 5), a + 1, EVIL_ZERO),
     "a sum over more steps than there are": lambda: sum_over(
         combine(AtMost(t, T), [(1, told(Less(t, T)))]), t, EVIL_COUNT

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from forgeries import FORGERIES, RISES, SHRINKS, SLOPE_OF_SQUARE, a, c, d, noise, p, t, u, v, x
-from sympy import Abs, Add, Basic, Derivative, Integer, Mul, Rational, Sum, Symbol, Tuple, exp, log, oo, sqrt
+from sympy import Abs, Add, Basic, Derivative, Integer, Max, Mul, Rational, Sum, Symbol, Tuple, exp, log, oo, sqrt, tanh
 from sympy import expand as sympy_expand
 
 import rdml_theory.symbolic.kernel as kernel
@@ -52,6 +52,7 @@ from rdml_theory.symbolic.kernel import (
 )  # fmt: skip
 from rdml_theory.symbolic.kernel.expansion import expand
 from rdml_theory.symbolic.kernel.model import Model, Objective
+from rdml_theory.symbolic.kernel.terms import derivative
 from rdml_theory.symbolic.mutual import game
 from rdml_theory.symbolic.sgd import bounds as sgd
 from rdml_theory.symbolic.sgd import descent
@@ -348,6 +349,23 @@ def test_terms_are_expanded_as_sympy_expands_them():
     for term in terms:
         assert expand(term) == sympy_expand(term), term
     assert sum(expand(term) != term for term in terms) > 10
+
+
+def test_derivatives_are_those_of_sympy_and_there_are_no_others():
+    i, C = (Symbol(name, integer=True, positive=True) for name in "iC")
+    q, v_i = Entry("q", i, positive=True), Entry("v", i)
+    weights = Sum(q * exp(p * v_i) * p**-v_i, (i, 1, C))
+    terms = [
+        a, Integer(3), p**3 * exp(a * p) / (1 + p**2), log(p * (p + 1)) * tanh(a * p) ** 2, p ** (a * p), a**2 * p**C,
+        log(weights) / (p - a), (weights / C) ** (1 / p) + p, Sum(Mean(q) * p ** (v_i + a), (i, 1, C)) ** 2,
+    ]  # fmt: skip
+    for term in terms:
+        for variable in (p, a):
+            assert derivative(term, variable) == term.diff(variable), (term, variable)
+    assert derivative(Derivative(p**p, p), p) == Derivative(p**p, (p, 2))
+    for term in (Abs(a), Mean(a * q), Max(a, p), Inner(a * u, v), Sum(q, (i, 1, a))):
+        with pytest.raises(KeyError):
+            derivative(term, a)
 
 
 def test_values_of_objectives_are_looked_up_where_they_are():

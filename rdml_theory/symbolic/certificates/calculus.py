@@ -21,6 +21,7 @@ from sympy import (
     Mul,
     Pow,
     Symbol,
+    expand,
     factor,
     limit,
     powsimp,
@@ -139,7 +140,7 @@ class Chain:
 
 
 def _is_zero(expression: Formula) -> bool:
-    return expression == 0 or simplified(expression) == 0
+    return expand(expression) == 0 or simplified(expression) == 0
 
 
 @lru_cache(maxsize=500, typed=True)

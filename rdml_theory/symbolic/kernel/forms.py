@@ -379,16 +379,21 @@ def is_zero(term: Term, *, vector: bool = False) -> bool:
     if flat == 0:
         return True
     same = canonical(flat)
-    numerator = fraction(together(same))[0]
-    if expand(numerator) == 0:
+    numerator = _numerator(same)
+    if numerator == 0:
         return True
     shorter = _telescoped(flat)
     if shorter != same:
-        numerator = fraction(together(shorter))[0]
-        if expand(numerator) == 0:
+        numerator = _numerator(shorter)
+        if numerator == 0:
             return True
     same = canonical(numerator)
     return same == 0 or cancel(same) == 0
+
+
+def _numerator(term: Term) -> Term:
+    """What stands above the common denominator of a term, multiplied out."""
+    return expand(fraction(together(term))[0])
 
 
 def sign(term: Term, known: Known = ()) -> Sign | None:

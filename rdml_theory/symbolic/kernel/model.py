@@ -90,6 +90,7 @@ class Model:
     chance: Array = field(default_factory=lambda: np.ones(1))
     points: Array = field(default_factory=lambda: np.zeros((0, 1)))
     tolerance: float = 1e-9
+    _assumed: dict[Any, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def satisfies(self, theorem: Theorem) -> bool | None:
         """Whether the conclusion holds here; None where a hypothesis does not, or speaks of what has no value here."""
@@ -99,7 +100,7 @@ class Model:
         try:
             with np.errstate(divide="raise", invalid="raise"):
                 self._define(theorem, values)
-                if not all(self._holds(hypothesis, values) for hypothesis in _shortest_first(theorem)):
+                if not all(self._admits(hypothesis, values) for hypothesis in _shortest_first(theorem)):
                     return None
                 return self._holds(self._closed(theorem), values)
         except (KeyError, FloatingPointError):
@@ -128,6 +129,14 @@ class Model:
                     continue
                 if found > 0 or not base.is_positive:
                     values[base] = found if power == 1 else float(np.sqrt(found))
+
+    def _admits(self, hypothesis: Proposition, values: dict[Term, Any]) -> bool:
+        """Whether a hypothesis holds; kept for the numbers that are defined for it, as many theorems share it."""
+        defined = (values.keys() - self.values.keys()) & hypothesis.free()
+        key = hypothesis, frozenset((symbol, values[symbol]) for symbol in defined)
+        if key not in self._assumed:
+            self._assumed[key] = self._holds(hypothesis, values)
+        return self._assumed[key]
 
     def _holds(self, proposition: Proposition, values: dict[Term, Any]) -> bool:
         if isinstance(proposition, Finite):
