@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rdml_theory.losses import _exact, _quick
 from rdml_theory.losses._checks import extremes
-from rdml_theory.losses._quick import RANGE, SMALL, Cohort, Task
+from rdml_theory.losses._quick import RANGE, Cohort, Task
 
 # elements of one (K, rows, C) array of float64: large enough to hide the cost of a call, small enough for the cache of
 # a CPU; a GPU wants many at once
@@ -82,7 +82,7 @@ def _in_blocks(views: Sequence[Tensor], task: Task, extent: tuple[float, float] 
     everywhere = task.in_range(extent, classes)
     if extent is not None and everywhere:
         size = max(extent[1], -extent[0]) / task.temperature
-        task = task._replace(size=size if size <= SMALL else RANGE)
+        task = task._replace(size=size if size * task.power <= RANGE / 2.0 else RANGE)
     step = max(1, (BLOCK if views[0].is_cpu else BLOCK_GPU) // (len(views) * classes))
     if rows <= step:
         return _block(views, task, kind, everywhere)
@@ -117,7 +117,7 @@ def _block(views: Sequence[Tensor], task: Task, kind: torch.dtype, quick: bool) 
 
 def _by_formulas(views: Sequence[Tensor], task: Task) -> Cohort:
     """Evaluate logits (n, C) of each student by the exact formulas."""
-    x = _quick.joined(views) / task.temperature
+    x = torch.stack([view.double() for view in views]) / task.temperature
     order = x.new_full((1, 1, 1, 1), task.order)
     # of each learner, its peers
     u = torch.stack([torch.cat([x[:k], x[k + 1 :]]) for k in range(task.learners)])

@@ -44,8 +44,10 @@ class _Stored(Function):
         task, parts = Task(*rest[: ARGUMENTS - 5]), rest[ARGUMENTS - 5 :]
         logits = parts if mask is None else [torch.where(mask.unsqueeze(-1), x, 0.0) for x in parts]
         if names:
-            extent = checks.extremes(_students(parts), names)
-            value, slopes, gradient, _ = _cohort.evaluate(_students(logits), task, extent if mask is None else None)
+            # nothing here is recorded for autograd
+            with torch._C._AutoDispatchBelowADInplaceOrView():
+                extent = checks.extremes(_students(parts), names)
+                value, slopes, gradient, _ = _cohort.evaluate(_students(logits), task, extent if mask is None else None)
             gradients = [] if gradient is None else [gradient]
         else:
             value, slopes, gradients = _compiled.evaluate(logits, cast(Tensor, alpha), task)
