@@ -1,6 +1,6 @@
 """What each special path of the losses, and of the trainer, gains over the general one that would take its place.
 
-    python benchmarks/bench_special_paths.py [--settled 0.05] [--rounds N] [--only eager compiled trainer] [--json FILE]
+    python benchmarks/bench_special_paths.py [--settled 0.05] [--rounds N] [--only KIND ...] [--json FILE]
 
 A path stays if it is 1.5 times as fast on a size that people use, or if a promise about speed falls without it. One
 thread, float32. With all paths, without each of them, and `F.kl_div`, a forward and backward pass (in the trainer, a
@@ -8,15 +8,12 @@ step) runs interleaved, round after round, in one process; the figures are media
 processor time. Rounds are repeated until the 95% intervals of these medians are within ``--settled`` of them, but not
 more than ``--rounds`` times. Without a path:
 
-two students        take the batched products of three or more
-kept memory         two students allocate their float64 at each call
-kept shares         the weights of the peers are made at each call
-base 2              exponentials and logarithms have the base e
-orders 1/2 and 2    take the powers of any order: the time of order 1.7
-fused orders        compiled orders 1/2, 1 and 2 call the eager loss, as all others do
-rows last           compiled sums over few classes run along memory
-base 2, compiled    as above
-stacked             identical perceptrons are called one after the other
+two students    take the batched products of three or more
+kept memory     float64 is allocated at each call
+short sums      students near consensus, at the orders 1/2 and 2, take the terms of any order
+fused orders    compiled orders 1/2, 1 and 2 call the eager loss, as all others do
+rows last       compiled sums over few classes run along memory
+stacked         identical perceptrons are called one after the other
 """
 
 from __future__ import annotations
@@ -26,13 +23,13 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
 import record
 import torch
-from bench_losses import eager, kl_div, step
+from bench_losses import NEAR, eager, kl_div, step
 from torch import Tensor
 
 from rdml_theory.losses import _compiled, _quick
@@ -41,21 +38,13 @@ from verify.trainer import Config, Trainer, update
 SIZES = ((128, 10), (128, 100), (1024, 1000))
 COHORTS = (2, 4)
 ORDERS = (0.5, 1.0, 2.0)
-ANY_ORDER = 1.7
 STUDENTS = (("mlp:2", 100), ("mlp:4", 100))
+KINDS = ("eager", "near", "compiled", "trainer")
 FEWEST = 15
 # what a round takes of each contestant, in seconds, if a call is not longer
 SHARE = 0.01
 
 Off = Callable[[], AbstractContextManager[Any]]
-
-
-def base_e() -> ExitStack:
-    """Exponentials and logarithms cost the same for all numbers, so that those of the base 2 can stay."""
-    stack = ExitStack()
-    for name, other in (("exp2_", "exp_"), ("log2_", "log_")):
-        stack.enter_context(patch.object(Tensor, name, getattr(torch._C.TensorBase, other)))
-    return stack
 
 
 def rewritten(function: Callable[..., Any], changes: dict[str, str]) -> Callable[..., Any]:
@@ -69,33 +58,24 @@ def rewritten(function: Callable[..., Any], changes: dict[str, str]) -> Callable
     return names[function.__name__]
 
 
-def new_memory(logits: Tensor) -> tuple[Tensor, ...]:
-    x, terms = (logits.new_empty((2, *logits.shape), dtype=torch.float64) for _ in range(2))
-    return (x, terms, *x.unbind(0), *terms.unbind(0))
+LONG_SUMS = rewritten(_quick.excess, {"offset == 1.0": "False", "offset == -0.5": "False"})
 
 
-NATURAL = rewritten(
-    _compiled._student,
-    {"(x * (0.5 * 1.4426950408889634)).exp2()": "(x * 0.5).exp()", "(x * 1.4426950408889634).exp2()": "x.exp()"},
-)
+def new_memory(logits: Tensor, *arrays: int) -> Tensor:
+    return logits.new_empty((*arrays, *logits.shape), dtype=torch.float64)
 
 
-def paths(kind: str, students: int, classes: int) -> dict[str, Off]:
+def paths(kind: str, students: int, classes: int, alpha: float) -> dict[str, Off]:
     """How to do without each path that serves such a loss."""
     if kind == "compiled":
-        found: dict[str, Off] = {
-            "fused orders": lambda: patch.object(_compiled, "ORDERS", ()),
-            "base 2, compiled": lambda: patch.object(_compiled, "_student", NATURAL),
-        }
-        return found | ({"rows last": lambda: patch.object(_compiled, "FEW", 0)} if classes <= _compiled.FEW else {})
-    if students > 2:
-        shares = _quick.shares.__wrapped__
-        return {"kept shares": lambda: patch.object(_quick, "shares", shares), "base 2": base_e}
-    return {
-        "two students": lambda: patch.object(_quick, "of_two", _quick.of_many),
-        "kept memory": lambda: patch.object(_quick, "_space", new_memory),
-        "base 2": base_e,
-    }
+        fused: dict[str, Off] = {"fused orders": lambda: patch.object(_compiled, "ORDERS", ())}
+        return fused | ({"rows last": lambda: patch.object(_compiled, "FEW", 0)} if classes <= _compiled.FEW else {})
+    found: dict[str, Off] = {"kept memory": lambda: patch.object(_quick, "_space", new_memory)}
+    if students == 2:
+        found["two students"] = lambda: patch.object(_quick, "of_two", _quick.of_many)
+    if kind == "near" and alpha != 1.0:
+        found["short sums"] = lambda: patch.object(_quick, "excess", LONG_SUMS)
+    return found
 
 
 def race(calls: dict[str, tuple[Callable[[], None], Off]], rounds: int, settled: float) -> dict[str, Any]:
@@ -135,22 +115,22 @@ def race(calls: dict[str, tuple[Callable[[], None], Off]], rounds: int, settled:
 
 def losses(kind: str, students: int, rows: int, classes: int, alpha: float, **limits: Any) -> dict[str, Any]:
     random = torch.Generator().manual_seed(rows * classes + students)
-    logits = [torch.randn(rows, classes, generator=random).requires_grad_() for _ in range(students)]
+    logits = [torch.randn(rows, classes, generator=random) for _ in range(students)]
+    if kind == "near":
+        logits = [logits[0] + NEAR * x for x in logits]
+    for x in logits:
+        x.requires_grad_()
 
-    def run(function: Callable[..., Tensor], order: float = alpha) -> Callable[[], None]:
-        return lambda: step(function, logits, order)
+    def run(function: Callable[..., Tensor]) -> Callable[[], None]:
+        return lambda: step(function, logits, alpha)
 
     def contestant() -> Callable[[], None]:
-        if kind == "eager":
-            return run(eager)
         # code of its own, so that what is compiled for one is not tried for the others
-        return run(torch.compile(rewritten(eager, {}), fullgraph=True))
+        return run(torch.compile(rewritten(eager, {}), fullgraph=True) if kind == "compiled" else eager)
 
     torch._dynamo.reset()
     calls: dict[str, tuple[Callable[[], None], Off]] = {"all": (contestant(), nullcontext)}
-    calls |= {name: (contestant(), off) for name, off in paths(kind, students, classes).items()}
-    if kind == "eager" and alpha != 1.0:
-        calls["orders 1/2 and 2"] = run(eager, ANY_ORDER), nullcontext
+    calls |= {name: (contestant(), off) for name, off in paths(kind, students, classes, alpha).items()}
     if kind == "compiled":
         calls["eager"] = run(eager), nullcontext
     calls["kl_div"] = run(kl_div), nullcontext
@@ -171,7 +151,7 @@ def main() -> None:
     parser = record.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=100, help="interleaved repetitions, at most")
     parser.add_argument("--settled", type=float, default=0.05, help="relative half-width of the intervals")
-    parser.add_argument("--only", nargs="+", default=["eager", "compiled", "trainer"])
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
     options = parser.parse_args()
     torch.set_num_threads(1)
     limits = {"rounds": options.rounds, "settled": options.settled}
@@ -184,7 +164,7 @@ def main() -> None:
         print(f"{setting}: {row['ms']['all']:.3f} ms; without {ratios}; {row['rounds']} rounds", flush=True)
         record.keep(options.json, {"threads": 1, **limits, **record.where(), "records": found})
 
-    for kind in ("eager", "compiled"):
+    for kind in KINDS[:3]:
         for students in COHORTS if kind in options.only else ():
             for rows, classes in SIZES:
                 for alpha in ORDERS:

@@ -1,14 +1,14 @@
 """The exact formulas: the divergence of two rows of logits and its first derivatives, in float64, for any order.
 
-With t = log p - log q, h(x) = e^x - 1 - x >= 0 and beta = alpha - 1, each class contributes a non-negative term,
+With t = log p - log q, h(x) = e^x - 1 - x >= 0 and offset = alpha - 1, each class contributes a non-negative term,
 
-    alpha >= 1:  y = p h(beta t) / beta + p h(-t)                (alpha = 1: p h(-t))
-    alpha < 1:   y = s [alpha h(-beta t) / -beta + h(-alpha t)],  s = p^alpha q^(1 - alpha),
+    alpha >= 1:  y = p h(offset t) / offset + p h(-t)                (alpha = 1: p h(-t))
+    alpha < 1:   y = s [alpha h(-offset t) / -offset + h(-alpha t)],  s = p^alpha q^(1 - alpha),
 
-so that S = sum p^alpha q^(1 - alpha) = 1 + beta Y with Y = sum y, and D = log(S) / beta. Nothing cancels at consensus
-(t -> 0) and nothing is singular at alpha = 1. Everything is element-wise or a reduction over the last axis, and no
-control flow depends on the data, so the same code runs eagerly, under `vmap` and under `torch.compile`, and derivatives
-of the derivatives are PyTorch's.
+so that S = sum p^alpha q^(1 - alpha) = 1 + offset Y with Y = sum y, and D = log(S) / offset. Nothing cancels at
+consensus (t -> 0) and nothing is singular at alpha = 1. Everything is element-wise or a reduction over the last axis,
+and no control flow depends on the data, so the same code runs eagerly, under `vmap` and under `torch.compile`, and
+derivatives of the derivatives are PyTorch's.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from torch import Tensor
 NEAR = 2.0
 NUMERATOR = (0.08333333333333333, 0.0013874199184768256, 4.5587589918272914e-06, 1.90084183720002e-09)
 DENOMINATOR = (1.0, 0.03331570568838845, 0.00021314147255017724, 2.7528476743500975e-07)
-# 1 + beta Y keeps its digits while beta Y >= -CANCEL, and is within range below HUGE_SUM; otherwise log S is a shifted
-# log-sum-exp.
+# 1 + offset Y keeps its digits while offset Y >= -CANCEL, and is within range below HUGE_SUM; otherwise log S is a
+# shifted log-sum-exp.
 CANCEL = 0.5
 HUGE_SUM = 2.0**100
 # below this |x|, log1p(x) / x is 1 - x/2 + x^2/3 to all digits.
@@ -33,7 +33,7 @@ SMALL_SUM = 1e-6
 CLOSE = 0.5
 # q - w = -q expm1(log(w/q)) while |log(w/q)| is below this; beyond, the difference is as good and cannot overflow.
 RATIO = 1.0
-# alpha t - beta D, which rounds like its terms, serves while alpha max t is below; beyond, log w is a log-softmax of
+# alpha t - offset D, which rounds like its terms, serves while alpha max t is below; beyond, log w is a log-softmax of
 # alpha (t - max t), which no order makes less accurate. Exponents below -FAR are as good as -inf, and finite.
 LARGE = 1000.0
 FAR = 1e5
@@ -155,12 +155,12 @@ def _balanced(gradient: Tensor, size: Tensor) -> Tensor:
 def _terms(pair: LogRatio, alpha: Tensor) -> Tensor:
     """Return y for every class; may be NaN or infinite where p^alpha q^(1 - alpha) leaves the range."""
     p, q, t, d = pair.p, pair.q, pair.t, pair.d
-    beta = alpha - 1.0
+    offset = alpha - 1.0
     above = alpha >= 1.0
-    x = torch.where(above, beta, -beta) * t
+    x = torch.where(above, offset, -offset) * t
     slope = torch.where(above, t, alpha * t)
-    # k is only used where |beta t| > NEAR, so beta is not zero there
-    k = torch.where(above, 1.0, alpha) / torch.where(beta == 0.0, 1.0, beta.abs())
+    # k is only used where |offset t| > NEAR, so offset is not zero there
+    k = torch.where(above, 1.0, alpha) / torch.where(offset == 0.0, 1.0, offset.abs())
     s = _exponent(pair, alpha).exp()
     base = torch.where(above, p, s)
     e = x.expm1()
@@ -181,25 +181,25 @@ def divergence(pair: LogRatio, alpha: Tensor) -> Tensor:
     """
     infinite = torch.isinf(alpha)
     order = torch.where(infinite, 1.0, alpha)
-    beta = order - 1.0
+    offset = order - 1.0
     y = _terms(pair, order)
     # Beyond the range of S, above order one its terms are taken relative to the largest ratio: no order overflows.
     above = order >= 1.0
     gone = pair.no_p | pair.no_q
     lead = torch.where(gone, -torch.inf, pair.t).amax(-1, keepdim=True).clamp(min=-1e300)
-    exponent = torch.where(above, pair.log_p + beta * (pair.t - lead), _exponent(pair, order))
+    exponent = torch.where(above, pair.log_p + offset * (pair.t - lead), _exponent(pair, order))
     exponent = torch.where(gone, -torch.inf, exponent)
     # p = 0: y = q; q = 0 < p: y = alpha p / (1 - alpha) below order one, and D is infinite above
-    y = torch.where(pair.no_q, order / torch.where(above, 1.0, -beta) * pair.p, y)
+    y = torch.where(pair.no_q, order / torch.where(above, 1.0, -offset) * pair.p, y)
     total = torch.where(pair.no_p, pair.q, y).sum(-1, keepdim=True)
-    x = beta * total
-    safe = torch.where(beta == 0.0, 1.0, beta)
+    x = offset * total
+    safe = torch.where(offset == 0.0, 1.0, offset)
     small = total * (1.0 - x * (0.5 - x / 3.0))
-    out = torch.where((x.abs() <= SMALL_SUM) | (beta == 0.0), small, x.log1p() / safe)
+    out = torch.where((x.abs() <= SMALL_SUM) | (offset == 0.0), small, x.log1p() / safe)
     top = exponent.amax(-1, keepdim=True).clamp(min=-1e300)
     extreme = (top + (exponent - top).exp().sum(-1, keepdim=True).log()) / safe + torch.where(above, lead, 0.0)
     inside = (x >= -CANCEL) & (x <= HUGE_SUM)
-    out = torch.where(inside | (beta == 0.0), out, extreme)
+    out = torch.where(inside | (offset == 0.0), out, extreme)
     lost = (pair.no_q & ~pair.no_p).any(-1, keepdim=True)
     out = torch.where(lost & (alpha >= 1.0), torch.inf, out)
     out = torch.where(infinite, pair.ratio().amax(-1, keepdim=True), out)
@@ -234,9 +234,10 @@ def gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return dD/du, dD/dz and dD/dalpha, the last of shape (..., 1), as differentiable functions of their arguments.
 
-    dD/dz = q - w, dD/du = alpha (w - p) / beta and dD/dalpha = KL(w || p) / beta^2, log w = log q + alpha t - beta D;
-    the last two in the forms alpha p delta (e^x - 1)/x and sum w delta^2 h(-x)/x^2, x = beta delta, delta = t - D,
-    which are regular at alpha = 1. Where two classes tie at alpha = inf, w is uniform over them (a subgradient).
+    dD/dz = q - w, dD/du = alpha (w - p) / offset and dD/dalpha = KL(w || p) / offset^2, where log w = log q + alpha t -
+    offset D; the last two in the forms alpha p delta (e^x - 1)/x and sum w delta^2 h(-x)/x^2, x = offset delta,
+    delta = t - D, which are regular at alpha = 1. Where two classes tie at alpha = inf, w is uniform over them (a
+    subgradient).
 
     Parameters
     ----------
@@ -265,7 +266,7 @@ def gradients(
     infinite = torch.isinf(alpha)
     unbounded = torch.isinf(value)
     order = torch.where(infinite, 1.0, alpha)
-    beta = order - 1.0
+    offset = order - 1.0
     value = torch.where(infinite | unbounded, 0.0, value)
 
     # log(w/q), and w
@@ -288,7 +289,7 @@ def gradients(
     x = torch.where(large, x - t, (calm - 1.0) * delta)
     close = (x.abs() <= RATIO) & ~large
     inner = torch.where(close, x, 0.0)
-    far = torch.where(beta == 0.0, 1.0, beta)
+    far = torch.where(offset == 0.0, 1.0, offset)
     gain = torch.where(infinite, 1.0, order / far)
     teacher = torch.where(close, p * (calm * delta) * _series(inner, 1), (w - p) * gain)
     teacher = torch.where(gone, -p * gain, teacher)

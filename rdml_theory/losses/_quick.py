@@ -120,31 +120,32 @@ def moderate(temperature: float) -> bool:
     return 2.0**-10 <= temperature <= 2.0**10
 
 
-def excess(x: Tensor, beta: float) -> Tensor:
+def excess(x: Tensor, offset: float) -> Tensor:
     """Return terms of S - 1, at order one of D, of q from p and of p from q, q and p = x (2, ...); at 1/2 of both.
 
-    With r = p/q they are p (r^beta - 1) - beta q (r - 1), at order one p log r - q (r - 1), and the same of q/p. They
-    are of second order in log r, and so, since the p and the q have the same sum, is the effect of an error of r: what
-    is lost is the rounding of p and q over log r. For that r - 1, which is exact near one, and log r must come from the
-    same r.
+    With r = p/q they are p (r^offset - 1) - offset q (r - 1), at order one p log r - q (r - 1), and the same of q/p.
+    They are of second order in log r, and so, since the p and the q have the same sum, is the effect of an error of r:
+    what is lost is the rounding of p and q over log r. For that r - 1, which is exact near one, and log r must come
+    from the same r. The orders 1/2 and 2 need neither powers nor logarithms, which makes them up to 1.8 times as fast
+    (`benchmarks/special_paths_table.json`).
     """
     q, p = x.unbind(0)
-    if beta == 1.0:
+    if offset == 1.0:
         return p.sub(q).square_().unsqueeze_(0) / x
-    if beta == -0.5:
+    if offset == -0.5:
         q, p = x.sqrt().unbind(0)
         return p.sub(q).square_().mul_(-0.5).unsqueeze_(0)
     terms = torch.empty_like(x)
     there, back = terms.unbind(0)
     r = p / q
     t, h = r.log(), r.sub_(1.0)
-    if beta == 0.0:
+    if offset == 0.0:
         torch.mul(t, p, out=there)
         torch.neg(t, out=back)
     else:
-        torch.mul(t, beta, out=there).expm1_().mul_(p)
-        torch.mul(t, -beta, out=back).expm1_()
-        h *= beta
+        torch.mul(t, offset, out=there).expm1_().mul_(p)
+        torch.mul(t, -offset, out=back).expm1_()
+        h *= offset
     there.addcmul_(h, q, value=-1.0)
     back.add_(h).mul_(q)
     return terms

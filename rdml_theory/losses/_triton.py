@@ -2,7 +2,7 @@
 
 The first pass over a row finds, for all students at once and blockwise, the maxima m_k, the masses sum e^(z_k - m_k),
 and for all pairs T_jk = sum e^(alpha (z_j - m_j) + (1 - alpha) (z_k - m_k)); when a maximum moves, they are rescaled.
-The second pass writes q_k - mean over j of the escorts, and sums the terms of Y = (S - 1) / beta of each pair in the
+The second pass writes q_k - mean over j of the escorts, and sums the terms of Y = (S - 1) / offset of each pair in the
 form that does not cancel at consensus (see `_quick`). Terms are float32, sums over blocks float64. Rows whose powers
 could leave the range of float32, that exclude classes or hold NaN are reported, and left to `_quick`.
 
@@ -27,7 +27,7 @@ WARPS = 8
 # all exponents to the base 2 stay below
 RANGE = 100.0
 LOG2E = 1.4426950408889634
-# edge of the series in t over max(1, |beta|)
+# edge of the series in t over max(1, |offset|)
 SERIES_EDGE = tl.constexpr(0.5)
 SERIES_TERMS = tl.constexpr(9)
 
@@ -119,8 +119,8 @@ def _gradients(
     inverse = (1.0 / tl.load(masses + row * size + k)).to(tl.float32)
     share = tl.load(shares + pair).to(tl.float32)
     shift = tl.load(shifts + pair).to(tl.float32)
-    beta = alpha - 1.0
-    edge = SERIES_EDGE / tl.maximum(1.0, tl.abs(beta))
+    offset = alpha - 1.0
+    edge = SERIES_EDGE / tl.maximum(1.0, tl.abs(offset))
     total = tl.zeros((size, size), tl.float64)
     for start in range(0, classes, block):
         x, inside, place = _tile(logits, row, rows, classes, start, students, size, block)
@@ -133,7 +133,7 @@ def _gradients(
             tl.store(gradient + place, (p - b * mixed) * weight, mask=learns)
         # t = log(p_j / p_k), its differences of logits exact before the constants are taken off
         t = (x[:, None, :] - x[None, :, :]) * (scale / 1.4426950408889634) - shift[:, :, None]
-        # y = p t^2 sum (beta^(i+1) + (-1)^i) t^i / (i+2)!
+        # y = p t^2 sum (offset^(i+1) + (-1)^i) t^i / (i+2)!
         series = tl.zeros_like(t)
         for i in tl.static_range(SERIES_TERMS - 1, -1, -1):
             power = 1.0
@@ -144,9 +144,9 @@ def _gradients(
             for _ in tl.static_range(0, i):
                 sign = -sign
             for _ in tl.static_range(0, i + 1):
-                power = power * beta
+                power = power * offset
             series = series * t + (power + sign) / factorial
-        z = beta * t
+        z = offset * t
         near_one = 1.0 + z * (1 / 2 + z * (1 / 6 + z * (1 / 24 + z * (1 / 120 + z * (1 / 720 + z / 5040)))))
         safe = tl.where(tl.abs(z) < 0.5, 1.0, z)
         growth = t * tl.where(tl.abs(z) < 0.5, near_one, (tl.exp2(safe * 1.4426950408889634) - 1.0) / safe)
@@ -212,9 +212,9 @@ def evaluate(x: Tensor, alpha: float, temperature: float, learners: int, weight:
         weight is not None,
         num_warps=WARPS,
     )
-    beta = alpha - 1.0
+    offset = alpha - 1.0
     y = terms[:, :students, :students].clamp(min=0.0)
-    excess = beta * y
-    value = y if beta == 0.0 else torch.where(excess > -0.5, excess.clamp(min=-0.5).log1p(), level) / beta
+    excess = offset * y
+    value = y if offset == 0.0 else torch.where(excess > -0.5, excess.clamp(min=-0.5).log1p(), level) / offset
     value = value.diagonal_scatter(torch.zeros_like(masses), dim1=1, dim2=2).clamp(min=0.0)
     return value.sum(1)[:, :learners].T / peers, gradient if weight is not None else None, inside

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from rdml_theory.losses import _checks as checks
+from rdml_theory.losses._module import LossModule
 from rdml_theory.losses._pairs import once_if_compiled
 from rdml_theory.losses._stored import loss
-from rdml_theory.losses.mutual import current_order, make_order
-from rdml_theory.losses.order import OrderSchedule
 
 NAMES = ["student_logits", "teacher_logits"]
 
 
-class RenyiDivLoss(nn.Module):
+class RenyiDivLoss(LossModule):
     r"""Rényi divergence of the student from a teacher, with the arguments of `nn.KLDivLoss`: student first.
 
     loss = temperature^2 mean over rows of D_alpha(p || q), in nats, with p = softmax(teacher_logits / temperature) and
@@ -59,27 +58,6 @@ class RenyiDivLoss(nn.Module):
     >>> RenyiDivLoss(0.5, reduction="none")(student, teacher)
     tensor([0.0583, 0.0177])
     """
-
-    def __init__(
-        self,
-        alpha: float | Tensor | OrderSchedule = 1.0,
-        *,
-        temperature: float = 1.0,
-        reduction: str = "mean",
-        ignore_index: int = -100,
-        dim: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.temperature = checks.checked_temperature(temperature)
-        self.reduction = checks.checked_reduction(reduction)
-        self.ignore_index = checks.checked_integer("ignore_index", ignore_index)
-        self.dim = checks.checked_axis(dim)
-        self.order = make_order(alpha, False)
-
-    @property
-    def alpha(self) -> float | Tensor:
-        """The order now in use."""
-        return current_order(self.order)
 
     def forward(
         self,
@@ -129,7 +107,3 @@ class RenyiDivLoss(nn.Module):
             names=NAMES,
         )[0]
         return once_if_compiled(out, student_logits, teacher_logits, self.alpha)
-
-    def extra_repr(self) -> str:
-        """Describe the settings in the module's repr."""
-        return f"alpha={self.order!r}, temperature={self.temperature}, reduction={self.reduction!r}"

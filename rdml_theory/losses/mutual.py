@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rdml_theory.losses import _checks as checks
+from rdml_theory.losses._module import LossModule
 from rdml_theory.losses._pairs import once_if_compiled
 from rdml_theory.losses._stored import loss
 from rdml_theory.losses.order import LearnableOrder, OrderSchedule
@@ -166,7 +167,7 @@ def _students(logits: Any, dim: int | None) -> tuple[Tensor | list[Tensor], list
     return parts, names
 
 
-class MutualLoss(nn.Module):
+class MutualLoss(LossModule):
     r"""The Rényi mutual loss of K students as a module; formulas and conventions are those of `mutual_loss`.
 
     Parameters
@@ -215,18 +216,14 @@ class MutualLoss(nn.Module):
         ignore_index: int = -100,
         dim: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(alpha, temperature=temperature, reduction=reduction, ignore_index=ignore_index, dim=dim)
         self.beta = checks.checked_weight(beta)
-        self.temperature = checks.checked_temperature(temperature)
-        self.reduction = checks.checked_reduction(reduction)
-        self.ignore_index = checks.checked_integer("ignore_index", ignore_index)
-        self.dim = checks.checked_axis(dim)
-        self.order = make_order(alpha, learn_alpha)
-
-    @property
-    def alpha(self) -> float | Tensor:
-        """The order now in use; a tensor if it is scheduled or trained, in which case it carries a gradient."""
-        return current_order(self.order)
+        if checks.checked_flag("learn_alpha", learn_alpha):
+            if isinstance(alpha, (Tensor, OrderSchedule)):
+                raise TypeError(
+                    f"alpha has type {type(alpha).__name__}: expected a number from which learn_alpha starts"
+                )
+            self.order = LearnableOrder(alpha)
 
     def forward(
         self, logits: Tensor | Sequence[Tensor], mask: Tensor | None = None, *, targets: Tensor | None = None
@@ -246,23 +243,4 @@ class MutualLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Describe the settings in the module's repr."""
-        text = f"beta={self.beta}, temperature={self.temperature}, reduction={self.reduction!r}"
-        return text if isinstance(self.order, nn.Module) else f"alpha={self.order!r}, {text}"
-
-
-def make_order(
-    alpha: float | Tensor | OrderSchedule, learn_alpha: bool
-) -> float | Tensor | OrderSchedule | LearnableOrder:
-    """Return what a module stores as its order."""
-    if checks.checked_flag("learn_alpha", learn_alpha):
-        if isinstance(alpha, (Tensor, OrderSchedule)):
-            raise TypeError(f"alpha has type {type(alpha).__name__}: expected a number from which learn_alpha starts")
-        return LearnableOrder(checks.checked_positive("alpha", alpha))
-    return alpha if isinstance(alpha, OrderSchedule) else checks.checked_alpha(alpha)
-
-
-def current_order(order: float | Tensor | OrderSchedule | nn.Module) -> float | Tensor:
-    """Return the order now in use."""
-    if isinstance(order, OrderSchedule):
-        return order.current
-    return order() if isinstance(order, nn.Module) else order
+        return f"beta={self.beta}, {super().extra_repr()}"
