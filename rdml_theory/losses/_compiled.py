@@ -159,7 +159,7 @@ def _cohort_op(
     task = Task(alpha.item(), temperature.item(), weight.item(), learners, needs, slope)
     value, slopes, gradient, _ = cohort(parts[0].unbind(0) if len(parts) == 1 else parts, task)
     # at order 1/2 two students share one value
-    out = [value.contiguous()] if slopes is None else [value.contiguous(), slopes]
+    out = [value] if slopes is None else [value, slopes]
     if gradient is None:
         return out
     if len(parts) == 1:

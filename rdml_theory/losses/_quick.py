@@ -246,7 +246,7 @@ def of_two(logits: Sequence[Tensor], task: Task) -> Cohort:
             torch.lerp(first, second, alpha, out=out)
         log_mass = normalise(space)
         two, total = log_mass[:2], log_mass[2:]
-        value = total.sub_(torch.lerp(two, two.flip(0), alpha)[:learners]).mul_(1.0 / (alpha - 1.0))
+        value = (total - torch.lerp(two, two.flip(0), alpha)[:learners]).mul_(1.0 / (alpha - 1.0))
         if ratio is not None:
             slope = _mean_log_ratio(w * ratio, log_mass)
         if any(task.needs):
