@@ -14,7 +14,7 @@ excluded classes, `torch.cond` takes that operation, too, so that every row is r
 
 On the CPU the compiler's sum over a contiguous axis ends in a slow loop over the lanes of a vector, for each row and
 pair. With few classes that is most of the time, so the rows come last there, and a vector holds several of them: four
-students of 128 x 10 would else take 1.2 to 1.3 times as long, and compiled ones fall below the speed promised.
+students of 128 x 10 would else take 1.2 to 1.3 times as long, and are to be 4 times as fast as `F.kl_div` on average.
 """
 
 from __future__ import annotations
