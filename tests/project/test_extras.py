@@ -107,3 +107,12 @@ def test_the_workflow_tries_every_version_that_is_declared():
     ours = re.search(r"\(BIN\)/python -m pytest (.*)", (ROOT / "Makefile").read_text())
     assert ours
     assert f"python -m pytest {ours[1].replace('$(JOBS)', '2')}\n" in workflow
+
+
+def test_a_release_has_one_number_and_one_day():
+    """Above it there may be changes that are not released."""
+    told = re.search(r"^## (\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    cited = dict(re.findall(r"^(version|date-released): (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE))
+    assert told
+    assert (cited["version"], cited["date-released"]) == told.groups()
+    assert PROJECT["version"] == told[1]
