@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rdml_theory.losses import _exact, _quick
 from rdml_theory.losses._checks import extremes
-from rdml_theory.losses._quick import RANGE, Cohort, Task
+from rdml_theory.losses._quick import RANGE, SMALL, Cohort, Task
 
 # elements of one (K, rows, C) array of float64: large enough to hide the cost of a call, small enough for the cache of
 # a CPU; a GPU wants many at once
@@ -82,7 +82,7 @@ def _in_blocks(views: Sequence[Tensor], task: Task, extent: tuple[float, float] 
     everywhere = task.in_range(extent, classes)
     if extent is not None and everywhere:
         size = max(extent[1], -extent[0]) / task.temperature
-        task = task._replace(size=size if size * task.power <= RANGE / 2.0 else RANGE)
+        task = task._replace(size=size if size * task.power <= SMALL else RANGE)
     step = max(1, (BLOCK if views[0].is_cpu else BLOCK_GPU) // (len(views) * classes))
     if rows <= step:
         return _block(views, task, kind, everywhere)

@@ -28,6 +28,8 @@ from torch import Tensor
 
 # powers of probabilities stay within e^+-RANGE, inside the range of float64 also after a sum over classes
 RANGE = 600.0
+# powers up to e^SMALL err by few roundings; of larger logits maxima are subtracted first, which takes time
+SMALL = 16.0
 # relative error of a sum S, and of a probability: a few roundings, times the exponents that enter it
 NOISE = 1e-15
 # a value is used where its relative error is below this, half a unit of float32

@@ -7,6 +7,7 @@ gradient is a constant, and must never meet a graph.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -20,6 +21,16 @@ from rdml_theory.losses._quick import Task
 
 # the arguments of `_Stored` before the logits, of which the first is differentiable
 ARGUMENTS = 11
+
+
+def _unrecorded() -> AbstractContextManager[Any]:
+    """Small operations take a sixth less time without the layers of autograd, which record nothing in a forward pass.
+
+    A dispatch mode, such as that of selective checkpointing, may keep what it sees, and needs their counts of changes.
+    """
+    if torch._C._len_torch_dispatch_stack():
+        return nullcontext()
+    return torch._C._AutoDispatchBelowADInplaceOrView()
 
 
 class _Stored(Function):
@@ -44,8 +55,7 @@ class _Stored(Function):
         task, parts = Task(*rest[: ARGUMENTS - 5]), rest[ARGUMENTS - 5 :]
         logits = parts if mask is None else [torch.where(mask.unsqueeze(-1), x, 0.0) for x in parts]
         if names:
-            # nothing here is recorded: without the layers of autograd small operations take a sixth less time
-            with torch._C._AutoDispatchBelowADInplaceOrView():
+            with _unrecorded():
                 extent = checks.extremes(_students(parts), names)
                 value, slopes, gradient, _ = _cohort.evaluate(_students(logits), task, extent if mask is None else None)
             gradients = [] if gradient is None else [gradient]

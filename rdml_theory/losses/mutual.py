@@ -37,8 +37,9 @@ def mutual_loss(
     own loss, beta temperature / (K - 1) sum over j of (p_k - w_jk), w_jk proportional to p_j^alpha p_k^(1 - alpha), so
     ``losses.sum().backward()`` trains all students at once. One student has no peers: its loss and gradient are zero.
 
-    All pairs come from K exponentials and two batched products; the gradient is computed with the value, and the
-    backward pass stores one array per student. Everything is computed in float64 over blocks of rows and rounded once.
+    All pairs come from exponentials of each student's logits and two batched products; the gradient is computed with
+    the value, and the backward pass stores one array per student. Everything is computed in float64 over blocks of rows
+    and rounded once.
     Float64 logits, per-row orders, orders 0 and inf, `torch.func` transforms and forward mode take the exact formulas
     of `renyi_divergence`, which are slower. Differentiable to any order (the second time by those formulas), with peers
     that are constants in every derivative; compiled, once, as `torch.compile` is.
@@ -216,14 +217,14 @@ class MutualLoss(LossModule):
         ignore_index: int = -100,
         dim: int | None = None,
     ) -> None:
-        super().__init__(alpha, temperature=temperature, reduction=reduction, ignore_index=ignore_index, dim=dim)
+        learned = checks.checked_flag("learn_alpha", learn_alpha)
+        if learned and isinstance(alpha, (Tensor, OrderSchedule)):
+            raise TypeError(f"alpha has type {type(alpha).__name__}: expected a number from which learn_alpha starts")
+        start = checks.checked_positive("alpha", alpha) if learned else alpha
+        super().__init__(start, temperature=temperature, reduction=reduction, ignore_index=ignore_index, dim=dim)
         self.beta = checks.checked_weight(beta)
-        if checks.checked_flag("learn_alpha", learn_alpha):
-            if isinstance(alpha, (Tensor, OrderSchedule)):
-                raise TypeError(
-                    f"alpha has type {type(alpha).__name__}: expected a number from which learn_alpha starts"
-                )
-            self.order = LearnableOrder(alpha)
+        if learned:
+            self.order = LearnableOrder(start)
 
     def forward(
         self, logits: Tensor | Sequence[Tensor], mask: Tensor | None = None, *, targets: Tensor | None = None

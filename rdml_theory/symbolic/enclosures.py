@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import reduce
-from operator import and_, methodcaller, mul, or_
+from operator import and_, methodcaller, or_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,9 +104,15 @@ class Intervals:
             return self.power(-exponent).inverse()
         if exponent % 2:
             up, down = (Intervals(np.maximum(x.low, 0.0), np.maximum(x.high, 0.0)) for x in (self, -self))
-            return reduce(mul, [up] * exponent) - reduce(mul, [down] * exponent)
-        found = reduce(mul, [self.size()] * exponent)
-        return Intervals(np.maximum(found.low, 0.0), found.high)
+            return up._rising(exponent) - down._rising(exponent)
+        return self.size()._rising(exponent)
+
+    def _rising(self, exponent: int) -> Intervals:
+        """A positive power of what is not negative: products of like ends, none of which is 0 · ∞."""
+        low, high = self.low, self.high
+        for _ in range(exponent - 1):
+            low, high = np.maximum(_down(low * self.low), 0.0), _up(high * self.high)
+        return Intervals(low, high)
 
     def monotone(self, function: Callable[[Any], Any], grows: bool = True) -> Intervals:
         """A function of balls that grows, or falls, where it is defined: by the ends."""

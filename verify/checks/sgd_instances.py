@@ -89,7 +89,7 @@ def _run(
     )  # fmt: skip
     fall = run.level - float(np.mean(problem.value(run.x[:, -1])))
     told = {
-        descent.sigma: sigma, descent.Z: zeta or rms(run.b), extremal.floor: rms(run.g),
+        descent.sigma: sigma, descent.Z: zeta, extremal.floor: rms(run.g),
         refinements.relative_bias: share, tight.weight: 0.7, constant_bias.ratio: 1 - h, constant_bias.bias: zeta,
         constant_bias.distance: float(problem.gradient(problem.start)[0]) + zeta, constant_bias.unit: axis,
         scope.pull: zeta * axis, best_iterate.BEST: float(np.min(np.sum(run.g**2, axis=2))),

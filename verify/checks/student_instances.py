@@ -283,19 +283,23 @@ def _cohort() -> tuple[Model, Model]:
         setting.smoothness: played.smoothness, plateau.beta: played.beta, gain.students: played.students,
         composed.pairs: played.samples, C: played.classes,
     }  # fmt: skip
-    labels = {"y": np.broadcast_to(played.targets.T, (played.students, played.samples, played.classes))}
+    # Each student has labels of its own: what they differ by from those of the game adds a linear function.
+    labels = rng.dirichlet(np.ones(played.classes), size=(played.students, played.samples))
+    apart = (played.targets.T - labels) / played.samples
+    slope = (apart * family(np.eye(played.dim))).sum(axis=(1, 2, 3))
     weights, way = rng.normal(size=(2, 1, played.dim))
     at = told | {SHIFT: 0.3, setting.t: 0, smooth_potential.direction: way[0]}
     here = Model(
         "three linear softmax students of four classes", at,
-        families={"z": family(weights), "v": family(way), **labels},
+        families={"z": family(weights), "v": family(way), "y": labels},
     )  # fmt: skip
     smooth = (1 + played.beta) * played.smoothness
     run = coin_run(
-        Objective(played.potential, lambda x: np.add(*played.gradients(x)), smooth), played.start,
-        np.full(STEPS, 1.2 / smooth), noise=lambda at: sigma * at.coin * np.eye(played.dim)[0],
+        Objective(
+            lambda x: played.potential(x) + x @ slope, lambda x: np.add(*played.gradients(x)) + slope, smooth
+        ), played.start, np.full(STEPS, 1.2 / smooth), noise=lambda at: sigma * at.coin * np.eye(played.dim)[0],
     )  # fmt: skip
     z = family(run.x)
-    steps = {"z": by_step(z, axis=1), "v": by_step(np.diff(z, axis=1), axis=1), **labels}
+    steps = {"z": by_step(z, axis=1), "v": by_step(np.diff(z, axis=1), axis=1), "y": labels}
     at = told | {descent.sigma: sigma, descent.h: 1.2}
     return here, run.model("three linear softmax students at α = ½, with noise", at, families=steps)

@@ -514,8 +514,8 @@ def _kind_of_random(term: Any) -> Any:
 
 def _kind_of_objective(term: Any) -> Any:
     _plain_str(term)
-    if len(term.args) > 3:
-        raise TermError(f"{term} is of an objective that more than one vector is given to")
+    if len(term.args) not in (2, 3):
+        raise TermError(f"{term} has no point, or is of an objective that more than one vector is given to")
     for vector in term.args[1:]:
         _require(vector, "vector", "the point of an objective, or what is given to it,")
     return "vector" if type(term) is Gradient else "scalar"
