@@ -187,6 +187,10 @@ def test_powers_of_intervals_hold_every_value_and_no_more_than_need():
             assert least <= min(values)
             assert max(values) <= most
             assert most - least <= (max(values) - min(values)) * (1 + 1e-6) + 1e-12
+    least, most = (
+        float(end[0, 0]) for end in enclosures([1 / (1 + sinh(t) ** 2)], [t])(np.zeros((1, 1)), np.array([[800.0]]))
+    )
+    assert -1e-300 < least <= 0.0 < 1.0 <= most < 1 + 1e-9
 
 
 # Of every kind that intervals know, in two variables near zero.

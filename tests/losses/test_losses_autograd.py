@@ -1,11 +1,13 @@
 """Derivatives of any order, transforms, compilation and autocast."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import grad, hessian, jacfwd, jvp, vmap
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 from rdml_theory.losses import LearnableOrder, MutualLoss, RenyiDivLoss, mutual_loss, renyi_divergence
 
@@ -211,3 +213,13 @@ def test_an_order_trained_through_one_by_any_optimizer():
             optimizer.step()
         assert seen[0] == pytest.approx(2.0, rel=1e-6)
         assert seen[-1] == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("students", [2, 3])
+def test_selective_checkpointing_sees_what_is_overwritten(students):
+    """It refuses to use again what the forward pass has changed since, for which it must be told of changes."""
+    x = random(students, 4, 10, seed=3, dtype=torch.float32).requires_grad_()
+    kept = partial(create_selective_checkpoint_contexts, [torch.ops.aten.sum.dim_IntList])
+    value = checkpoint(lambda x: mutual_loss(x, 1.5).sum(), x, use_reentrant=False, context_fn=kept)
+    with pytest.raises(RuntimeError, match="has been mutated"):
+        torch.autograd.grad(value, x)

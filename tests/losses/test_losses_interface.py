@@ -119,6 +119,7 @@ def test_the_package_does_not_load_torch():
         (lambda: RenyiDivLoss(2.0, reduction="avg"), ValueError, "reduction"),
         (lambda: MutualLoss("2"), TypeError, "alpha = '2' .*: expected a real number"),
         (lambda: MutualLoss(100.0, learn_alpha=True), ValueError, "initial = 100.0: .*strictly between"),
+        (lambda: MutualLoss(-1.0, learn_alpha=True), ValueError, "alpha = -1.0: expected a finite number > 0"),
         (lambda: MutualLoss(LinearOrder(1.0, 2.0, 3), learn_alpha=True), TypeError, "alpha has type LinearOrder"),
         (lambda: LearnableOrder(1.0, low=2.0), ValueError, "strictly between"),
         (lambda: LinearOrder(-1.0, 2.0, 3), ValueError, r"\[0, inf\]"),

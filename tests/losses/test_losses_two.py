@@ -194,3 +194,13 @@ def test_threads_have_buffers_of_their_own():
     for t in threads:
         t.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("offset", [20.0, 90.0, 290.0])
+@pytest.mark.parametrize("alpha", [1e-3, 0.3, 2.0])
+@pytest.mark.parametrize("students", [2, 3])
+def test_what_all_logits_have_in_common_costs_no_digits(offset, alpha, students):
+    logits = [offset + 1e-4 * random(64, 5, seed=k) for k in range(students)]
+    _, gradient = losses_and_gradients(logits, alpha)
+    _, exact = by_pairs(logits, alpha)
+    assert (gradient.double() - exact).abs().max() <= 1.1 * HALF_UNIT * exact.abs().max()
