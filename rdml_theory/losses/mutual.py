@@ -217,13 +217,16 @@ class MutualLoss(LossModule):
         ignore_index: int = -100,
         dim: int | None = None,
     ) -> None:
-        learned = checks.checked_flag("learn_alpha", learn_alpha)
-        if learned and isinstance(alpha, (Tensor, OrderSchedule)):
-            raise TypeError(f"alpha has type {type(alpha).__name__}: expected a number from which learn_alpha starts")
-        start = checks.checked_positive("alpha", alpha) if learned else alpha
-        super().__init__(start, temperature=temperature, reduction=reduction, ignore_index=ignore_index, dim=dim)
+        start = None
+        if checks.checked_flag("learn_alpha", learn_alpha):
+            if isinstance(alpha, (Tensor, OrderSchedule)):
+                raise TypeError(
+                    f"alpha has type {type(alpha).__name__}: expected a number from which learn_alpha starts"
+                )
+            start = checks.checked_positive("alpha", alpha)
+        super().__init__(alpha, temperature=temperature, reduction=reduction, ignore_index=ignore_index, dim=dim)
         self.beta = checks.checked_weight(beta)
-        if learned:
+        if start is not None:
             self.order = LearnableOrder(start)
 
     def forward(
