@@ -19,7 +19,7 @@ from torch._C._functorch import TransformType, get_interpreter_stack  # pyright:
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
-from rdml_theory._validation import real_number
+from rdml_theory._validation import real_number, shown
 
 # types that every kernel takes: 8-bit floats lack most operations
 TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -136,14 +136,8 @@ def _real(name: str, value: Any, kind: str = "a real number") -> float:
             f"{name} is beyond float64: expected a number of at most 1.8e308, the largest float, or float('inf')"
         ) from None
     if number is None:
-        raise TypeError(f"{name} = {_shown(value)} ({type(value).__name__}): expected {kind}")
+        raise TypeError(f"{name} = {shown(value)} ({type(value).__name__}): expected {kind}")
     return number
-
-
-def _shown(value: Any) -> str:
-    """Return a short text of anything."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _check_real(name: str, x: Tensor) -> None:
@@ -188,14 +182,14 @@ def checked_positive(name: str, value: Any) -> float:
 def checked_integer(name: str, value: Any) -> int:
     """Return an integer of Python or NumPy."""
     if isinstance(value, bool) or not isinstance(value, (int, Integral)):
-        raise TypeError(f"{name} = {_shown(value)} ({type(value).__name__}): expected an integer")
+        raise TypeError(f"{name} = {shown(value)} ({type(value).__name__}): expected an integer")
     return int(value)
 
 
 def checked_flag(name: str, value: Any) -> bool:
     """Return a truth value."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name} = {_shown(value)} ({type(value).__name__}): expected True or False")
+        raise TypeError(f"{name} = {shown(value)} ({type(value).__name__}): expected True or False")
     return value
 
 
@@ -247,7 +241,7 @@ def check_weights(beta: Tensor, students: int) -> None:
 def checked_reduction(reduction: Any) -> str:
     """Return a known reduction."""
     if not isinstance(reduction, str) or reduction not in REDUCTIONS:
-        raise ValueError(f"reduction = {_shown(reduction)}: expected one of {', '.join(map(repr, REDUCTIONS))}")
+        raise ValueError(f"reduction = {shown(reduction)}: expected one of {', '.join(map(repr, REDUCTIONS))}")
     return reduction
 
 

@@ -158,7 +158,6 @@ def _cohort_op(
     """Return values, slopes in the order if asked for, and gradients, by `_cohort.evaluate`: one opaque operation."""
     task = Task(alpha.item(), temperature.item(), weight.item(), learners, needs, slope)
     value, slopes, gradient, _ = cohort(parts[0].unbind(0) if len(parts) == 1 else parts, task)
-    # at order 1/2 two students share one value
     out = [value] if slopes is None else [value, slopes]
     if gradient is None:
         return out

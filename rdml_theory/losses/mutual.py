@@ -39,10 +39,9 @@ def mutual_loss(
 
     All pairs come from exponentials of each student's logits and two batched products; the gradient is computed with
     the value, and the backward pass stores one array per student. Everything is computed in float64 over blocks of rows
-    and rounded once.
-    Float64 logits, per-row orders, orders 0 and inf, `torch.func` transforms and forward mode take the exact formulas
-    of `renyi_divergence`, which are slower. Differentiable to any order (the second time by those formulas), with peers
-    that are constants in every derivative; compiled, once, as `torch.compile` is.
+    and rounded once. Float64 logits, per-row orders, orders 0 and inf, `torch.func` transforms and forward mode take
+    the exact formulas of `renyi_divergence`, which are slower. Differentiable to any order (the second time by those
+    formulas), with peers that are constants in every derivative; compiled, once, as `torch.compile` is.
 
     The objective is that of Huang et al. 2023, arXiv 2209.05732.
 
