@@ -7,6 +7,8 @@ sense, nor what only a person with a screen reader notices.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import subprocess
 import sys
@@ -112,14 +114,23 @@ AXE = """axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-pr
 
 
 @pytest.fixture(scope="module")
-def site():
-    """The documentation, built where `make docs` builds it, so that only what has changed is built."""
-    out = ROOT / "docs" / "_build" / "html"
-    built = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", "docs", str(out)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert built.returncode == 0, built.stderr
+def site(tmp_path_factory):
+    """The documentation, built where `make docs` builds it, so that only what has changed is built.
+
+    One worker of a run builds it: another would write pages anew that this one looks at.
+    """
+    out, shared = ROOT / "docs" / "_build" / "html", tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with (shared / "site").open("a") as done:
+        fcntl.flock(done, fcntl.LOCK_EX)
+        if done.seek(0, os.SEEK_END) == 0:
+            built = subprocess.run(
+                [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", "docs", str(out)],
+                cwd=ROOT, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert built.returncode == 0, built.stderr
+            done.write("built")
     return out
 
 
